@@ -1,0 +1,44 @@
+"""``gsc``: every command of the package."""
+from __future__ import annotations
+
+import argparse
+import importlib
+import logging
+import sys
+from collections.abc import Sequence
+
+from gsc_ros import __version__
+from gsc_ros.codec.errors import GscError
+
+COMMANDS = ('encode', 'decode', 'info', 'evaluate', 'train', 'run', 'demo')
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Parser with one sub-command per module of ``gsc_ros.commands``."""
+    parser = argparse.ArgumentParser(
+        prog='gsc', description='See through a robot\'s cameras over a link too thin for video.',
+        epilog='Exit codes: 0 done, 1 failed (one line on stderr says why), 2 wrong usage.')
+    parser.add_argument('--version', action='version', version=f'gsc {__version__}')
+    subparsers = parser.add_subparsers(dest='command', required=True, metavar='COMMAND')
+    for name in COMMANDS:
+        importlib.import_module(f'gsc_ros.commands.{name}').add_parser(subparsers)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    logging.basicConfig(format='gsc: %(levelname)s: %(message)s', level=logging.WARNING)
+    args = build_parser().parse_args(argv)
+    command = importlib.import_module(f'gsc_ros.commands.{args.command}')
+    try:
+        return int(command.run(args))
+    except (GscError, OSError) as error:
+        print(f'gsc: error: {error}', file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print('gsc: interrupted', file=sys.stderr)
+        return 130
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,162 @@
+"""
+The packet: one self-describing coded picture (docs/BITSTREAM.md has the byte table).
+
+``pack`` and ``unpack`` are inverse to each other on every byte: what ``unpack`` accepts, ``pack``
+turns into the same bytes again.
+"""
+from __future__ import annotations
+
+import binascii
+import struct
+from dataclasses import dataclass
+from enum import IntEnum
+
+from gsc_ros.codec.errors import InvalidInputError, PacketError
+from gsc_ros.codec.objects import BYTES_PER_OBJECT, MAX_OBJECTS
+
+MAGIC = 0xC5
+VERSION = 1
+MIN_SIDE = 16
+MAX_SIDE = 4096
+MAX_PACKET = 65535
+MAX_CAPTION_BYTES = 255
+MAX_OBJECT_BYTES = MAX_OBJECTS * BYTES_PER_OBJECT
+
+_FLAG_REFERENCE = 0x01
+_KNOWN_FLAGS = _FLAG_REFERENCE
+# magic, version and coder, flags, fingerprint, sides (3 bytes), quality, seed, sequence,
+# caption length, object count; the CRC follows
+_HEADER = struct.Struct('<BBBH3sBBHBB')
+_CRC = struct.Struct('<H')
+_CRC_START = 0xFFFF
+HEADER_BYTES = _HEADER.size + _CRC.size
+
+
+class CoderId(IntEnum):
+    """Wire ids of the picture coders, 0..15; append-only."""
+
+    LEARNED = 1
+    HEVC = 2
+
+
+@dataclass(frozen=True)
+class Packet:
+    """
+    Every field of a packet; ranges as in docs/BITSTREAM.md, section 2.
+
+    ``width`` and ``height`` are the source picture's, 16..4096. ``fingerprint`` (16 bits) names
+    the coder's model, ``quality`` (8 bits) belongs to the coder, ``seed`` (8 bits) starts the
+    generator's noise. ``sequence`` (16 bits) wraps. ``reference`` is the distance back, 1..255,
+    in sequence numbers to the picture that this one needs, or None for a picture on its own.
+    """
+
+    coder: CoderId
+    width: int
+    height: int
+    fingerprint: int
+    quality: int
+    seed: int
+    sequence: int
+    reference: int | None
+    caption: bytes
+    objects: bytes
+    latent: bytes
+
+
+def pack(packet: Packet) -> bytes:
+    """
+    Bytes of a packet: 16 of header, one more with a reference, then caption, objects, latent.
+
+    :raises InvalidInputError: naming the first field that is outside its range.
+    """
+    _check(packet)
+    sides = (packet.width - 1) << 12 | (packet.height - 1)
+    head = _HEADER.pack(
+        MAGIC, VERSION << 4 | packet.coder,
+        _FLAG_REFERENCE if packet.reference is not None else 0,
+        packet.fingerprint, sides.to_bytes(3, 'little'), packet.quality, packet.seed,
+        packet.sequence, len(packet.caption), len(packet.objects) // BYTES_PER_OBJECT)
+    body = b'' if packet.reference is None else bytes([packet.reference])
+    body += packet.caption + packet.objects + packet.latent
+    return head + _CRC.pack(_checksum(head, body)) + body
+
+
+def _checksum(head: bytes, body: bytes) -> int:
+    return binascii.crc_hqx(body, binascii.crc_hqx(head, _CRC_START))
+
+
+def _check(packet: Packet) -> None:
+    ranges = [('width', packet.width, MIN_SIDE, MAX_SIDE),
+              ('height', packet.height, MIN_SIDE, MAX_SIDE),
+              ('fingerprint', packet.fingerprint, 0, 0xFFFF),
+              ('quality', packet.quality, 0, 0xFF),
+              ('seed', packet.seed, 0, 0xFF),
+              ('sequence', packet.sequence, 0, 0xFFFF),
+              ('caption length', len(packet.caption), 0, MAX_CAPTION_BYTES),
+              ('objects length', len(packet.objects), 0, MAX_OBJECT_BYTES)]
+    if packet.reference is not None:
+        ranges.append(('reference', packet.reference, 1, 0xFF))
+    for name, value, low, high in ranges:
+        if not low <= value <= high:
+            raise InvalidInputError(name, value, f'{low}..{high}')
+    if packet.coder not in list(CoderId):
+        raise InvalidInputError('coder', packet.coder, [int(c) for c in CoderId])
+    if len(packet.objects) % BYTES_PER_OBJECT:
+        raise InvalidInputError('objects length', len(packet.objects),
+                                f'a multiple of {BYTES_PER_OBJECT}')
+    total = (HEADER_BYTES + (packet.reference is not None) + len(packet.caption)
+             + len(packet.objects) + len(packet.latent))
+    if total > MAX_PACKET:
+        raise InvalidInputError('packet length', total, f'at most {MAX_PACKET}')
+
+
+def unpack(data: bytes) -> Packet:
+    """
+    Read a packet; lengths are checked before anything is copied.
+
+    :raises PacketError: naming field, value and limit of the first thing that is wrong.
+    """
+    if not HEADER_BYTES <= len(data) <= MAX_PACKET:
+        raise PacketError('packet length', len(data), f'{HEADER_BYTES}..{MAX_PACKET}')
+    head = data[:_HEADER.size]
+    (magic, kind, flags, fingerprint, sides_bytes, quality, seed, sequence,
+     caption_length, object_count) = _HEADER.unpack(head)
+    coder = _check_kind(magic, kind, flags)
+    (crc,) = _CRC.unpack_from(data, _HEADER.size)
+    expected = _checksum(head, data[HEADER_BYTES:])
+    if crc != expected:
+        raise PacketError('crc', f'{crc:#06x}', f'{expected:#06x}')
+    sides = int.from_bytes(sides_bytes, 'little')
+    width, height = (sides >> 12) + 1, (sides & 0xFFF) + 1
+    for name, side in (('width', width), ('height', height)):
+        if side < MIN_SIDE:
+            raise PacketError(name, side, f'{MIN_SIDE}..{MAX_SIDE}')
+    reference, start = _read_reference(data, flags)
+    caption_end = start + caption_length
+    objects_end = caption_end + object_count * BYTES_PER_OBJECT
+    if objects_end > len(data):
+        raise PacketError('packet length', len(data), f'at least {objects_end}')
+    return Packet(coder, width, height, fingerprint, quality, seed, sequence, reference,
+                  bytes(data[start:caption_end]), bytes(data[caption_end:objects_end]),
+                  bytes(data[objects_end:]))
+
+
+def _check_kind(magic: int, kind: int, flags: int) -> CoderId:
+    if magic != MAGIC:
+        raise PacketError('magic', f'{magic:#04x}', f'{MAGIC:#04x}')
+    version, coder = kind >> 4, kind & 0xF
+    if version != VERSION:
+        raise PacketError('version', version, VERSION)
+    if coder not in list(CoderId):
+        raise PacketError('coder', coder, [int(c) for c in CoderId])
+    if flags & ~_KNOWN_FLAGS:
+        raise PacketError('flags', f'{flags:#04x}', f'no bit outside {_KNOWN_FLAGS:#04x}')
+    return CoderId(coder)
+
+
+def _read_reference(data: bytes, flags: int) -> tuple[int | None, int]:
+    if not flags & _FLAG_REFERENCE:
+        return None, HEADER_BYTES
+    if len(data) <= HEADER_BYTES or not data[HEADER_BYTES]:
+        raise PacketError('reference', bytes(data[HEADER_BYTES:HEADER_BYTES + 1]), '1..255')
+    return data[HEADER_BYTES], HEADER_BYTES + 1

@@ -1,0 +1,181 @@
+"""Figures that compare a decoded picture with its original, and intervals for their means."""
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gsc_ros.codec.errors import InvalidInputError
+import numpy as np
+
+if TYPE_CHECKING:
+    from gsc_ros.codec.objects import SceneObject
+    from torch import Tensor
+
+# Five scales of an 11-pixel window: anything smaller has no fifth scale.
+MS_SSIM_MIN_SIDE = 161
+
+
+def check_pair(picture: np.ndarray, reference: np.ndarray) -> None:
+    """
+    Both must be uint8 (H, W, 3) of one size.
+
+    :raises InvalidInputError: otherwise.
+    """
+    if picture.shape != reference.shape or reference.ndim != 3 or reference.shape[2] != 3:
+        raise InvalidInputError('shape', picture.shape, f'(H, W, 3) as the original '
+                                                        f'{reference.shape}')
+    if picture.dtype != np.uint8 or reference.dtype != np.uint8:
+        raise InvalidInputError('dtype', f'{picture.dtype} and {reference.dtype}', 'uint8')
+
+
+def psnr(picture: np.ndarray, reference: np.ndarray) -> float:
+    """Peak signal-to-noise ratio over all channels in dB; 100 for equal pictures."""
+    check_pair(picture, reference)
+    error = np.square(picture.astype(np.float32) - reference.astype(np.float32)).mean()
+    return 100.0 if error == 0 else float(10 * np.log10(255.0 ** 2 / error))
+
+
+def ms_ssim(picture: np.ndarray, reference: np.ndarray) -> float:
+    """
+    Multi-scale structural similarity (Wang et al., 2003) in float32, 0..1, 1 for equal pictures.
+
+    :raises InvalidInputError: if a side is below ``MS_SSIM_MIN_SIDE`` pixels.
+    """
+    import pytorch_msssim
+    import torch
+    check_pair(picture, reference)
+    if min(picture.shape[:2]) < MS_SSIM_MIN_SIDE:
+        raise InvalidInputError('picture side', min(picture.shape[:2]),
+                                f'at least {MS_SSIM_MIN_SIDE}')
+    x, y = (torch.tensor(p).permute(2, 0, 1)[None].float()
+            for p in (picture, reference))
+    with torch.inference_mode():
+        return float(pytorch_msssim.ms_ssim(x, y, data_range=255.0))
+
+
+class VggMetric:
+    """VGG distance of numpy pictures; keeps the features of the last original."""
+
+    def __init__(self, device: str = 'cpu') -> None:
+        from gsc_ros.models.vgg import VggDistance
+        import torch
+        self._torch = torch
+        self._device = device
+        self._network = VggDistance().to(device)
+        self._original: np.ndarray | None = None
+        self._features: list[Tensor] = []
+
+    def __call__(self, picture: np.ndarray, reference: np.ndarray) -> float:
+        """Distance, 0 for equal pictures, about 0..5; not comparable with LPIPS."""
+        check_pair(picture, reference)
+        with self._torch.inference_mode():
+            # The same original is compared with dozens of decodes: half of the work is saved.
+            if self._original is not reference:
+                self._features = self._network.features(self._tensor(reference))
+                self._original = reference
+            maps = self._network.features(self._tensor(picture))
+            return float(sum((a - b).square().sum(1).mean()
+                             for a, b in zip(maps, self._features, strict=True)))
+
+    def _tensor(self, picture: np.ndarray) -> Tensor:
+        tensor = self._torch.tensor(picture, device=self._device)
+        return tensor.permute(2, 0, 1)[None].float() / 127.5 - 1
+
+
+def box_iou(a: Sequence[float], b: Sequence[float]) -> float:
+    """Intersection over union of two boxes (x0, y0, x1, y1), 0..1."""
+    width = min(a[2], b[2]) - max(a[0], b[0])
+    height = min(a[3], b[3]) - max(a[1], b[1])
+    if width <= 0 or height <= 0:
+        return 0.0
+    common = width * height
+    areas = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1])
+    return common / (areas - common)
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How detections on the decoded picture (``found``) agree with those on the original."""
+
+    matched: int
+    found: int
+    wanted: int
+
+    @property
+    def f1(self) -> float:
+        """Harmonic mean of precision and recall, 0..1; 1 where both have no detection."""
+        total = self.found + self.wanted
+        return 2 * self.matched / total if total else 1.0
+
+    @property
+    def invented(self) -> float:
+        """Share of the decoded picture's detections that the original lacks, 0..1."""
+        return 1 - self.matched / self.found if self.found else 0.0
+
+    @property
+    def lost(self) -> float:
+        """Share of the original's detections that the decoded picture lacks, 0..1."""
+        return 1 - self.matched / self.wanted if self.wanted else 0.0
+
+
+def agreement(found: Sequence[SceneObject], wanted: Sequence[SceneObject],
+              min_iou: float = 0.5) -> Agreement:
+    """
+    Match detections of equal class, the best score first, each at most once (as PASCAL VOC does).
+
+    :param found: detections on the decoded picture.
+    :param wanted: detections on the original.
+    """
+    free = list(wanted)
+    for item in sorted(found, key=lambda o: -o.score):
+        rivals = [(box_iou(item.box, o.box), i) for i, o in enumerate(free)
+                  if o.class_id == item.class_id]
+        best = max(rivals, default=(0.0, -1))
+        if best[0] >= min_iou:
+            free.pop(best[1])
+    return Agreement(len(wanted) - len(free), len(found), len(wanted))
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A statistic with the limits of its 95 % bootstrap interval."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f'{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]'
+
+
+def mean_rows(rows: np.ndarray) -> float:
+    """Mean of a column of per-picture figures (n, 1)."""
+    return float(rows[:, 0].mean())
+
+
+def pooled_f1(rows: np.ndarray) -> float:
+    """F1 of summed (matched, found, wanted) rows (n, 3): large scenes weigh more, as they do."""
+    matched, found, wanted = rows.sum(0)
+    return float(2 * matched / (found + wanted)) if found + wanted else 1.0
+
+
+def bootstrap(rows: np.ndarray | Sequence[float],
+              statistic: Callable[[np.ndarray], float] = mean_rows,
+              samples: int = 1000, seed: int = 0) -> Interval:
+    """
+    Percentile bootstrap (Efron, 1979) over pictures.
+
+    For a paired comparison give the per-picture differences: a picture keeps its pair.
+
+    :param rows: (n,) or (n, k), one row per picture.
+    :raises InvalidInputError: if there is no row.
+    """
+    table = np.asarray(rows, np.float64)
+    table = table[:, None] if table.ndim == 1 else table
+    if len(table) == 0:
+        raise InvalidInputError('rows', 0, 'at least one picture')
+    rng = np.random.default_rng(seed)
+    draws = [statistic(table[rng.integers(len(table), size=len(table))]) for _ in range(samples)]
+    low, high = np.percentile(draws, (2.5, 97.5))
+    return Interval(statistic(table), float(low), float(high))

@@ -1,0 +1,48 @@
+"""Weights on disk: safetensors in half precision, the network's sizes in the metadata."""
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from gsc_ros.codec.errors import CheckpointError
+
+ASSETS = Path(__file__).resolve().parent.parent / 'assets'
+
+
+def save(model: nn.Module, config: Any, path: Path, half: bool = True,
+         metadata: dict[str, str] | None = None) -> None:
+    """Write a model's state with its config dataclass; floats as float16 if ``half``."""
+    def stored(tensor: Tensor) -> Tensor:
+        small = half and tensor.is_floating_point()
+        return (tensor.half() if small else tensor).detach().cpu().contiguous()
+    tensors = {name: stored(value) for name, value in model.state_dict().items()}
+    save_file(tensors, path, {'config': json.dumps(asdict(config)), **(metadata or {})})
+
+
+def load(build: Any, config: type, path: Path, device: str = 'cpu') -> nn.Module:
+    """
+    Build ``build(config(...))`` with the sizes and weights of a file, float32, in eval mode.
+
+    :raises CheckpointError: if the file is missing, damaged or of another architecture.
+    """
+    if not path.is_file():
+        raise CheckpointError(path, 'no such file; `gsc train` makes it')
+    try:
+        with safe_open(path, 'pt') as file:
+            sizes = json.loads((file.metadata() or {})['config'])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        model = build(config(**{k: tuple(v) if isinstance(v, list) else v
+                                for k, v in sizes.items()}))
+        model.load_state_dict({k: v.float() if v.is_floating_point() else v
+                               for k, v in tensors.items()})
+    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise CheckpointError(path, str(error)) from error
+    model = model.eval().requires_grad_(False).to(device)
+    return model.to(memory_format=torch.channels_last)

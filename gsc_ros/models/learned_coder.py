@@ -1,0 +1,110 @@
+"""The learned coder behind the interface that every picture coder has."""
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import torch
+from safetensors.numpy import load_file
+
+from gsc_ros.codec.bitstream import CoderId
+from gsc_ros.codec.coder import Coded
+from gsc_ros.codec.context import ContextModel, ContextWeights
+from gsc_ros.codec.errors import BudgetError, CheckpointError, PacketError
+from gsc_ros.models import checkpoint
+from gsc_ros.models.autoencoder import Autoencoder
+from gsc_ros.models.frames import crop_to_picture, pad_to_tensor
+from gsc_ros.models.learned import LearnedConfig, LearnedTransform
+
+TRANSFORM_FILE = checkpoint.ASSETS / 'learned.safetensors'
+CONTEXT_FILE = checkpoint.ASSETS / 'learned_context.safetensors'
+STEPS_PER_LEVEL = 4     # qualities between two trained levels
+SYMBOL_STRIDE = 32      # picture pixels per latent symbol
+
+
+class LearnedCoder:
+    """Transform coder in the autoencoder's latent space; see ``PictureCoder``."""
+
+    coder_id = CoderId.LEARNED
+
+    def __init__(self, autoencoder: Autoencoder, transform: LearnedTransform,
+                 context: ContextModel, fingerprint: int, device: str = 'cpu') -> None:
+        self.autoencoder, self.transform, self.context = autoencoder, transform, context
+        self.fingerprint, self.device = fingerprint, device
+        self.top_quality = (transform.config.levels - 1) * STEPS_PER_LEVEL
+
+    @classmethod
+    def load(cls, autoencoder: Autoencoder, device: str = 'cpu',
+             transform_file: Path = TRANSFORM_FILE, context_file: Path = CONTEXT_FILE
+             ) -> LearnedCoder:
+        """
+        Load the shipped coder.
+
+        :raises CheckpointError: if a file is missing or damaged.
+        """
+        transform = checkpoint.load(LearnedTransform, LearnedConfig, transform_file, device)
+        if not context_file.is_file():
+            raise CheckpointError(context_file, 'no such file; `gsc train` makes it')
+        weights = ContextWeights.from_arrays(load_file(context_file))
+        fingerprint = zlib.crc32(context_file.read_bytes(),
+                                 zlib.crc32(transform_file.read_bytes())) & 0xFFFF
+        return cls(autoencoder, cast(LearnedTransform, transform), ContextModel(weights),
+                   fingerprint, device)
+
+    @torch.inference_mode()
+    def encode_at(self, picture: np.ndarray, quality: int) -> Coded:
+        """Code at a quality of 0..``top_quality``, however long the result."""
+        return self._code(self._latent(picture), quality)
+
+    def _latent(self, picture: np.ndarray) -> torch.Tensor:
+        return self.autoencoder.encode(pad_to_tensor(picture, SYMBOL_STRIDE, self.device))
+
+    @torch.inference_mode()
+    def encode(self, picture: np.ndarray, max_bytes: int) -> Coded:
+        """Code at the highest quality that fits; see ``PictureCoder``."""
+        latent = self._latent(picture)
+        low, high = 0, self.top_quality
+        best = self._code(latent, low)
+        if len(best.data) > max_bytes:
+            raise BudgetError(max_bytes, len(best.data))
+        while low < high:
+            middle = (low + high + 1) // 2
+            coded = self._code(latent, middle)
+            if len(coded.data) <= max_bytes:
+                low, best = middle, coded
+            else:
+                high = middle - 1
+        return best
+
+    def _code(self, latent: torch.Tensor, quality: int) -> Coded:
+        _, symbols = self.transform.quantise(latent, self._level(quality))
+        block = symbols[0].round().to(torch.int64).cpu().numpy()
+        return Coded(quality, self.context.encode(block, self._table_level(quality)))
+
+    def decode_symbols(self, coded: Coded, width: int, height: int) -> np.ndarray:
+        """
+        Integer symbols (C, h, w) of a coded picture: the same on every machine.
+
+        :raises PacketError: if the quality or the data is not one of this coder's.
+        """
+        if not 0 <= coded.quality <= self.top_quality:
+            raise PacketError('quality', coded.quality, f'0..{self.top_quality}')
+        rows, columns = (-(-side // SYMBOL_STRIDE) for side in (height, width))
+        return self.context.decode(coded.data, rows, columns, self._table_level(coded.quality))
+
+    @torch.inference_mode()
+    def decode(self, coded: Coded, width: int, height: int) -> np.ndarray:
+        """Return the plain picture; see ``PictureCoder``."""
+        block = self.decode_symbols(coded, width, height)
+        symbols = torch.from_numpy(block).float()[None].to(self.device)
+        latent = self.transform.synthesise(symbols, self._level(coded.quality))
+        return crop_to_picture(self.autoencoder.decode(latent), width, height)
+
+    def _level(self, quality: int) -> torch.Tensor:
+        return torch.tensor([quality / STEPS_PER_LEVEL], device=self.device)
+
+    @staticmethod
+    def _table_level(quality: int) -> int:
+        return (quality + STEPS_PER_LEVEL // 2) // STEPS_PER_LEVEL

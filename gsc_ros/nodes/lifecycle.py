@@ -1,0 +1,186 @@
+"""Base of our lifecycle nodes: parameters, autostart, errors that never kill, clean exit."""
+from __future__ import annotations
+
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import rclpy
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+
+from gsc_ros.codec.errors import GscError
+from gsc_ros.nodes.declare import NodeParameters
+from gsc_ros.nodes.diagnostics import Counters, Diagnostics
+from gsc_ros.nodes.parameters import Table
+
+REPEAT_S = 30.0  # a message of one kind is logged again after this time at the earliest
+
+
+class GscNode(LifecycleNode):
+    """A lifecycle node with a parameter table.
+
+    Subclasses fill in ``setup`` (configure), ``start`` (activate), ``stop`` (deactivate) and
+    ``teardown`` (clean up). All four may raise; stop and teardown must bear being called twice.
+    """
+
+    def __init__(self, name: str, table: Table) -> None:
+        """Declare the parameters, do nothing else."""
+        super().__init__(name)
+        self._logged: dict[str, tuple[float, int]] = {}
+        self._diagnostics: Diagnostics | None = None
+        self.parameters = NodeParameters(self, table, self._on_changed)
+
+    def setup(self) -> None:
+        """Load models, make publishers."""
+
+    def start(self) -> None:
+        """Make subscriptions, start threads."""
+
+    def stop(self) -> None:
+        """Undo ``start``."""
+
+    def teardown(self) -> None:
+        """Undo ``setup``."""
+
+    def summary(self) -> str:
+        """What the node does, for the log when it becomes active."""
+        return ''
+
+    def counters(self) -> list[Counters]:
+        """What goes to /diagnostics."""
+        return []
+
+    def refresh_gauges(self) -> None:
+        """Called before each publication on /diagnostics."""
+
+    def parameters_changed(self) -> None:
+        """Called after a change of runtime parameters while configured."""
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Check parameters and set up; on failure the node stays unconfigured and can try again."""
+        if self._attempt('configure', self.parameters.require_valid, self.setup):
+            self.parameters.locked = True
+            return TransitionCallbackReturn.SUCCESS
+        self._attempt('cleanup', self.teardown)
+        return TransitionCallbackReturn.FAILURE
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Start working."""
+        if self._attempt('activate', self.start, self._start_diagnostics):
+            self.get_logger().info(f'active: {self.summary()}')
+            return TransitionCallbackReturn.SUCCESS
+        self._attempt('deactivate', self._stop_diagnostics, self.stop)
+        return TransitionCallbackReturn.FAILURE
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop working, keep models."""
+        self._attempt('deactivate', self._stop_diagnostics, self.stop)
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Drop models and publishers; parameters may change again."""
+        self._attempt('cleanup', self.teardown)
+        self.parameters.locked = False
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop and drop everything."""
+        self.close()
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Return to unconfigured after an unexpected error in a transition."""
+        self.close()
+        self.parameters.locked = False
+        return TransitionCallbackReturn.SUCCESS
+
+    def close(self) -> None:
+        """Stop threads and drop everything, whatever the state."""
+        self._attempt('deactivate', self._stop_diagnostics, self.stop)
+        self._attempt('cleanup', self.teardown)
+
+    def autostart(self) -> bool:
+        """Configure and activate when the parameter says so; false when that failed."""
+        if not self.parameters['autostart']:
+            return True
+        return (self.trigger_configure() == TransitionCallbackReturn.SUCCESS
+                and self.trigger_activate() == TransitionCallbackReturn.SUCCESS)
+
+    @contextmanager
+    def guard(self, kind: str, on_error: Callable[[Exception], None] | None = None
+              ) -> Iterator[None]:
+        """Swallow and report any error of the block: one bad message must not end a node."""
+        try:
+            yield
+        except Exception as error:
+            self.report(kind, error)
+            if on_error:
+                on_error(error)
+
+    def report(self, kind: str, error: Exception) -> None:
+        """Log an error, each kind at most every 30 s; an unexpected one with its traceback."""
+        if not rclpy.ok():
+            return  # what fails while the context goes down is no news
+        now_s = time.monotonic()
+        last_s, held_back = self._logged.get(kind, (-REPEAT_S, 0))
+        if now_s - last_s < REPEAT_S:
+            self._logged[kind] = (last_s, held_back + 1)
+            return
+        self._logged[kind] = (now_s, 0)
+        more = f' ({held_back} more before)' if held_back else ''
+        if isinstance(error, GscError):
+            self.get_logger().warning(f'{kind}: {error}{more}')
+        else:
+            trace = ''.join(traceback.format_exception(error))
+            self.get_logger().error(f'{kind}: unexpected error{more}\n{trace}')
+
+    def _attempt(self, transition: str, *steps: Callable[[], None]) -> bool:
+        try:
+            for step in steps:
+                step()
+        except GscError as error:
+            self.get_logger().error(f'{transition} failed: {error}')
+        except Exception:
+            if rclpy.ok():
+                self.get_logger().error(f'{transition} failed:\n{traceback.format_exc()}')
+        else:
+            return True
+        return False
+
+    def _start_diagnostics(self) -> None:
+        self._diagnostics = Diagnostics(self, self.parameters['diagnostics_period'],
+                                        self.counters(), self.refresh_gauges)
+
+    def _stop_diagnostics(self) -> None:
+        if self._diagnostics:
+            self._diagnostics.close()
+            self._diagnostics = None
+
+    def _on_changed(self) -> None:
+        if self.parameters.locked:
+            with self.guard('parameter change'):
+                self.parameters_changed()
+
+
+def run_node(make: Callable[[], GscNode], args: list[str] | None = None) -> int:
+    """Run a node until SIGINT or SIGTERM; the exit code: 0, or 1 when autostart failed."""
+    rclpy.init(args=sys.argv if args is None else args)
+    node: GscNode | None = None
+    try:
+        node = make()
+        if not node.autostart():
+            return 1 if rclpy.ok() else 0
+        executor = SingleThreadedExecutor()
+        executor.add_node(node)
+        executor.spin()
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    finally:
+        if node is not None:
+            node.close()
+            node.destroy_node()
+        rclpy.try_shutdown()
+    return 0

@@ -1,0 +1,85 @@
+"""Our objects and camera facts to ROS messages and back."""
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+from sensor_msgs.msg import CameraInfo
+from std_msgs.msg import Header
+
+from gsc_msgs.msg import Object, ObjectArray
+from gsc_ros.codec.classes import COCO_NAMES
+from gsc_ros.codec.errors import InvalidInputError
+from gsc_ros.codec.objects import SceneObject
+
+try:
+    from vision_msgs.msg import Detection2D, Detection2DArray, ObjectHypothesisWithPose
+except ImportError:  # not among the ROS wheels
+    Detection2DArray = None
+
+
+def object_array(objects: Sequence[SceneObject], width: int, height: int,
+                 header: Header) -> ObjectArray:
+    """Make an ObjectArray with boxes in pixels of a ``width`` x ``height`` picture."""
+    array = ObjectArray(header=header, width=width, height=height)
+    for item in objects:
+        x_min, y_min, x_max, y_max = item.box
+        array.objects.append(Object(
+            class_name=COCO_NAMES[item.class_id], class_id=item.class_id, score=float(item.score),
+            x_min=float(x_min * width), y_min=float(y_min * height),
+            x_max=float(x_max * width), y_max=float(y_max * height)))
+    return array
+
+
+def detection_array(objects: Sequence[SceneObject], width: int, height: int,
+                    header: Header) -> Any:
+    """Make a vision_msgs/Detection2DArray; only where ``Detection2DArray`` is not None."""
+    array = Detection2DArray(header=header)
+    for item in objects:
+        x_min, y_min, x_max, y_max = item.box
+        detection = Detection2D(header=header)
+        detection.bbox.center.position.x = (x_min + x_max) / 2 * width
+        detection.bbox.center.position.y = (y_min + y_max) / 2 * height
+        detection.bbox.size_x = (x_max - x_min) * width
+        detection.bbox.size_y = (y_max - y_min) * height
+        result = ObjectHypothesisWithPose()
+        result.hypothesis.class_id = COCO_NAMES[item.class_id]
+        result.hypothesis.score = float(item.score)
+        detection.results.append(result)
+        array.detections.append(detection)
+    return array
+
+
+def scale_camera_info(info: CameraInfo, width: int, height: int, header: Header) -> CameraInfo:
+    """Calibration of the same view at ``width`` x ``height`` pixels.
+
+    The picture shows the region of interest where one is set, else the whole sensor; binning is
+    absorbed by the scale. K, P and the region are scaled, distortion and R do not depend on size.
+    With unknown calibration (``info.width`` 0) only the size is filled in. Raises
+    InvalidInputError when width or height is 0.
+    """
+    if width <= 0 or height <= 0:
+        raise InvalidInputError('camera_info size', (width, height), 'above 0')
+    scaled = copy.deepcopy(info)
+    scaled.header = header
+    scaled.binning_x = scaled.binning_y = 0
+    if not info.width or not info.height:
+        scaled.width, scaled.height = width, height
+        return scaled
+    scale_x = width / (info.roi.width or info.width)
+    scale_y = height / (info.roi.height or info.height)
+    scaled.width = round(info.width * scale_x)
+    scaled.height = round(info.height * scale_y)
+    # Rows 0 and 1 of K (3x3) and P (3x4); offsets P[3], P[7] hold -f * baseline, so they scale too.
+    for index in range(3):
+        scaled.k[index] *= scale_x
+        scaled.k[3 + index] *= scale_y
+    for index in range(4):
+        scaled.p[index] *= scale_x
+        scaled.p[4 + index] *= scale_y
+    scaled.roi.x_offset = round(info.roi.x_offset * scale_x)
+    scaled.roi.y_offset = round(info.roi.y_offset * scale_y)
+    scaled.roi.width = round(info.roi.width * scale_x)
+    scaled.roi.height = round(info.roi.height * scale_y)
+    return scaled

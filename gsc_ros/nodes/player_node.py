@@ -1,0 +1,150 @@
+"""Plays a video, a folder of pictures or a bag as if it were a camera."""
+from __future__ import annotations
+
+import itertools
+import sys
+import threading
+import time
+from typing import Any
+
+from gsc_ros.codec.errors import InvalidInputError
+from gsc_ros.nodes import topics
+from gsc_ros.nodes.diagnostics import Counters
+from gsc_ros.nodes.images import compressed_from_picture, image_from_picture, shrink_to_width
+from gsc_ros.nodes.lifecycle import GscNode, run_node
+from gsc_ros.nodes.messages import scale_camera_info
+from gsc_ros.nodes.player_table import PLAYER
+from gsc_ros.nodes.qos import output_qos
+from gsc_ros.sources import DEFAULT_FOLDER_RATE, open_source, PictureSource, thin, TimedPicture
+import rclpy
+from rclpy.publisher import Publisher
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from std_msgs.msg import Header
+
+LATE_NS = 200_000_000   # a picture later than this is left out: a camera does not wait
+
+
+class PlayerNode(GscNode):
+    """Publishes pictures at the times that their source has, stamped with the time of sending."""
+
+    def __init__(self) -> None:
+        """Make the node; nothing is opened before configure."""
+        super().__init__('gsc_player', PLAYER)
+        self.failed = False
+        self._source: PictureSource | None = None
+        self._pictures: Publisher | None = None
+        self._infos: Publisher | None = None
+        self._thread: threading.Thread | None = None
+        self._stopping = threading.Event()
+        self._counters = Counters('player', ('published', 'late'), rates=('published',))
+
+    def setup(self) -> None:
+        """Open the input, so that a wrong one fails configure; make the publishers."""
+        values = self.parameters
+        if not values['input']:
+            raise InvalidInputError('input', repr(''), 'a video file, folder of pictures or bag')
+        self._source = open_source(values['input'], values['rate'] or DEFAULT_FOLDER_RATE,
+                                   values['bag_topic'])
+        topic = values['topic']
+        kind, name = (CompressedImage, topics.compressed_topic(topic)) if values['compressed'] \
+            else (Image, topic)
+        self._pictures = self.create_publisher(kind, name, output_qos())
+        self._infos = self.create_publisher(CameraInfo, topics.camera_info_topic(topic),
+                                            output_qos())
+
+    def start(self) -> None:
+        """Start to play from the beginning."""
+        self._stopping.clear()
+        self._thread = threading.Thread(target=self._run, name='play', daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop playing."""
+        self._stopping.set()
+        if self._thread:
+            self._thread.join(4.0)
+            self._thread = None
+
+    def teardown(self) -> None:
+        """Drop the publishers."""
+        for publisher in (self._pictures, self._infos):
+            if publisher:
+                self.destroy_publisher(publisher)
+        self._source = self._pictures = self._infos = None
+
+    def counters(self) -> list[Counters]:
+        """Count what was published."""
+        return [self._counters]
+
+    def _run(self) -> None:
+        """Play until stopped; the end of the input or an unreadable picture ends the node."""
+        try:
+            while self._play_once() and self.parameters['loop']:
+                pass
+        except Exception as error:
+            self.failed = True
+            self.report('play', error)
+        if not self._stopping.is_set():
+            self.get_logger().info('playing has ended')
+            rclpy.try_shutdown()
+
+    def _play_once(self) -> bool:
+        """Play the source from its start; false when stopped."""
+        assert self._source is not None
+        started_ns = time.monotonic_ns()
+        gap_ns, last_ns = 0, 0
+        # A repetition must not let two pictures follow each other at once: wait for one gap more.
+        items = thin(self._source, self.parameters['rate'])
+        for item in itertools.chain(items, (None,)):
+            due_ns = started_ns + (last_ns + gap_ns if item is None else item.time_ns)
+            if self._stopping.wait(max(0.0, (due_ns - time.monotonic_ns()) / 1e9)):
+                return False
+            if item is not None:
+                gap_ns, last_ns = item.time_ns - last_ns, item.time_ns
+                self._offer(item, time.monotonic_ns() - due_ns)
+        return True
+
+    def _offer(self, item: TimedPicture, late_ns: int) -> None:
+        if late_ns > LATE_NS:
+            self._counters.add('late')
+        else:
+            self._publish(item)
+
+    def _publish(self, item: TimedPicture) -> None:
+        assert self._pictures is not None
+        assert self._infos is not None
+        picture = shrink_to_width(item.read(), self.parameters['max_width'])
+        header = Header(stamp=self.get_clock().now().to_msg(),
+                        frame_id=self.parameters['frame_id'])
+        make: Any = compressed_from_picture if self.parameters['compressed'] \
+            else image_from_picture
+        height, width = picture.shape[:2]
+        self._infos.publish(scale_camera_info(self._calibration(), width, height, header))
+        self._pictures.publish(make(picture, header))
+        self._counters.add('published')
+
+    def _calibration(self) -> CameraInfo:
+        info = CameraInfo()
+        known = self._source.calibration if self._source else None
+        if known is not None:
+            info.width, info.height = int(known.width), int(known.height)
+            info.distortion_model = str(known.distortion_model)
+            for name in ('d', 'k', 'r', 'p'):
+                setattr(info, name, [float(value) for value in getattr(known, name)])
+        return info
+
+
+def main() -> int:
+    """Run the node until the input ends or it is told to stop; 1 if the input fails."""
+    nodes: list[PlayerNode] = []
+
+    def make() -> PlayerNode:
+        nodes.append(PlayerNode())
+        return nodes[-1]
+
+    code = run_node(make)
+    return code or int(any(node.failed for node in nodes))
+
+
+if __name__ == '__main__':
+    sys.exit(main())

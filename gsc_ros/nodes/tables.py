@@ -1,0 +1,127 @@
+"""The parameters of every node: the one place where a default stands. No ROS."""
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from gsc_ros.codec.errors import InvalidInputError
+from gsc_ros.models.scene_change import DEFAULT_THRESHOLD
+from gsc_ros.nodes.parameters import Parameter, Table
+
+_COMMON = (
+    Parameter('autostart', 'bool', True, 'Configure and activate by itself at start.'),
+    Parameter('diagnostics_period', 'float', 1.0, 'Seconds between two /diagnostics messages.',
+              0.1, 60.0),
+    Parameter('reliability', 'str', 'best_effort',
+              'QoS reliability of the input; best_effort connects to every publisher.',
+              choices=('best_effort', 'reliable')),
+    Parameter('depth', 'int', 1, 'QoS queue depth of the input, in messages.', 1, 100),
+)
+
+
+def _check_encoder(values: Mapping[str, Any]) -> None:
+    if values['min_bytes'] > values['max_bytes']:
+        raise InvalidInputError('min_bytes', values['min_bytes'],
+                                f'at most max_bytes={values["max_bytes"]}')
+    _check_unique('cameras', values['cameras'])
+    if len(values['priorities']) not in (1, len(values['cameras'])):
+        raise InvalidInputError('priorities', values['priorities'],
+                                f'one for all or one for each of {values["cameras"]}')
+
+
+def _check_unique(name: str, values: list[str]) -> None:
+    if len(set(values)) != len(values) or not all(values):
+        raise InvalidInputError(name, values, 'different topics, none empty')
+
+
+ENCODER = Table((
+    *_COMMON,
+    Parameter('cameras', 'str_list', ['camera/image_raw'],
+              'Base topics of the cameras; packets go to <camera>/gsc.'),
+    Parameter('transport', 'str', 'raw',
+              'raw: sensor_msgs/Image on <camera>; compressed: CompressedImage on '
+              '<camera>/compressed.', choices=('raw', 'compressed')),
+    Parameter('coder', 'str', 'auto', 'Picture coder; auto takes the better one for the bytes.',
+              choices=('auto', 'learned', 'hevc')),
+    Parameter('device', 'str', 'cpu', 'torch device of coder, detector and captioner.'),
+    Parameter('max_width', 'int', 1280, 'Wider pictures are scaled down to this [pixels].',
+              16, 4096),
+    Parameter('bytes_per_second', 'int', 1000,
+              'Most bytes on the wire in any second, all cameras together, overhead_bytes per '
+              'packet counted; 1000 fit 8 kbit/s.', 20, 100_000_000, runtime=True),
+    Parameter('overhead_bytes', 'int', 28,
+              'Bytes that the link adds to each packet (IPv4 and UDP headers: 28).', 0, 1000,
+              runtime=True),
+    Parameter('max_rate', 'float', 2.0, 'Most pictures per second of one camera.', 0.01, 60.0,
+              runtime=True),
+    Parameter('min_bytes', 'int', 150,
+              'Least bytes to plan for a packet: below it fewer pictures, not smaller ones.',
+              100, 65535, runtime=True),
+    Parameter('max_bytes', 'int', 1500, 'Most bytes of one packet.', 100, 65535, runtime=True),
+    Parameter('priorities', 'float_list', [1.0],
+              'Weight of each camera when they share bytes_per_second; one value: all equal.',
+              0.01, 100.0),
+    Parameter('caption_source', 'str', 'scene',
+              "none, scene (detected objects and scene words), or a transformers image-to-text "
+              'model (hub id or folder).'),
+    Parameter('detector', 'str', 'auto',
+              'none, auto (the default detector), or a YOLO weight file or name.'),
+    Parameter('detector_confidence', 'float', 0.25, 'Least score of a detected object.', 0.0, 1.0),
+    Parameter('max_objects', 'int', 8, 'Most objects in one packet, best first (5 bytes each).',
+              0, 50, runtime=True),
+    Parameter('scene_period', 'float', 2.0,
+              'Least seconds between two runs of detector and captioner on a camera.', 0.1, 3600.0,
+              runtime=True),
+    Parameter('scene_change', 'float', DEFAULT_THRESHOLD,
+              'Mean change of a 16x12 grey thumbnail that calls for a new caption [grey levels].',
+              0.0, 255.0, runtime=True),
+    Parameter('scene_refresh', 'float', 5.0,
+              'Seconds after which caption and objects are renewed without a change.', 0.1, 3600.0,
+              runtime=True),
+    Parameter('seed', 'int', 0, 'Noise seed that the packets carry.', 0, 255, runtime=True),
+), _check_encoder)
+
+DECODER = Table((
+    *_COMMON,
+    Parameter('streams', 'str_list', ['base/camera/image_raw/gsc'],
+              'SemanticFrame topics; each ends in /gsc.'),
+    Parameter('generate', 'str', 'auto',
+              'Regenerate pictures: auto at rates where it helps, always, or never.',
+              choices=('auto', 'always', 'never'), runtime=True),
+    Parameter('steps', 'int', 0, 'Sampling steps; 0 takes the default of the model.', 0, 64,
+              runtime=True),
+    Parameter('seed', 'int', -1, 'Noise seed; -1 takes the one in the packet.', -1, 255,
+              runtime=True),
+    Parameter('device', 'str', 'cpu', 'torch device of the decoder.'),
+), lambda values: _check_unique('streams', values['streams']))
+
+DETECTOR = Table((
+    *_COMMON,
+    Parameter('images', 'str_list', ['base/camera/decoded/image_raw'],
+              'Image topics to analyse; results go beside them.'),
+    Parameter('detector', 'str', 'auto', 'auto (the default detector), or a YOLO weight file or '
+              'name.'),
+    Parameter('confidence', 'float', 0.25, 'Least score of a detected object.', 0.0, 1.0),
+    Parameter('device', 'str', 'cpu', 'torch device of the detector.'),
+    Parameter('max_rate', 'float', 5.0, 'Most pictures per second, all topics together.', 0.01,
+              60.0, runtime=True),
+), lambda values: _check_unique('images', values['images']))
+
+LINK = Table((
+    *_COMMON,
+    Parameter('streams', 'str_list', ['camera/image_raw/gsc'],
+              'SemanticFrame topics to carry; their StreamInfo goes along.'),
+    Parameter('prefix', 'str', 'base', 'Where the streams come out: <prefix>/<stream>.'),
+    Parameter('kbps', 'float', 8.0, 'Speed of the link [1000 bit/s].', 0.1, 1_000_000.0,
+              runtime=True),
+    Parameter('overhead_bytes', 'int', 28, 'Bytes that the link adds to each packet.', 0, 1000,
+              runtime=True),
+    Parameter('delay_ms', 'float', 0.0, 'Propagation delay [ms].', 0.0, 60_000.0, runtime=True),
+    Parameter('loss', 'float', 0.0, 'Probability that a packet is lost.', 0.0, 1.0, runtime=True),
+    Parameter('seed', 'int', 0, 'Seed of the losses.', 0, 2**31 - 1),
+    Parameter('queue_bytes', 'int', 3000,
+              'Most bytes that wait for the link; the oldest packets give way.', 0, 10_000_000,
+              runtime=True),
+), lambda values: _check_unique('streams', values['streams']))
+
+TABLES = {'encoder': ENCODER, 'decoder': DECODER, 'detector': DETECTOR, 'link': LINK}

@@ -1,0 +1,84 @@
+"""Topic names, in one place; pure string functions.
+
+Names without a leading slash stay relative, so that a node's namespace applies to them.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gsc_ros.codec.errors import InvalidInputError
+
+STREAM_SUFFIX = '/gsc'
+DIAGNOSTICS = '/diagnostics'  # absolute, as every ROS tool expects it
+
+
+def compressed_topic(camera: str) -> str:
+    """Topic of image_transport's CompressedImage for a camera's base topic."""
+    return f'{camera}/compressed'
+
+
+def camera_info_topic(camera: str) -> str:
+    """Topic of the CameraInfo that belongs to an image topic: its sibling, as in image_transport."""
+    return sibling(camera, 'camera_info')
+
+
+def stream_topic(camera: str) -> str:
+    """Topic of the SemanticFrames of a camera's base topic."""
+    return camera + STREAM_SUFFIX
+
+
+def info_topic(stream: str) -> str:
+    """Topic of the latched StreamInfo of a stream."""
+    return f'{stream}/info'
+
+
+def linked_topic(prefix: str, topic: str) -> str:
+    """Where a link delivers ``topic``: under ``prefix``; absolute when either is."""
+    slash = '/' if prefix.startswith('/') or topic.startswith('/') else ''
+    parts = [part for part in (prefix.strip('/'), topic.strip('/')) if part]
+    return slash + '/'.join(parts)
+
+
+def sibling(topic: str, name: str) -> str:
+    """``name`` beside ``topic``: '/camera/image_raw', 'camera_info' -> '/camera/camera_info'."""
+    head, slash, _ = topic.rpartition('/')
+    return f'{head}{slash}{name}'
+
+
+@dataclass(frozen=True)
+class DecodedTopics:
+    """Outputs of the decoder for one stream."""
+
+    picture: str
+    plain: str
+    camera_info: str
+    caption: str
+    objects: str
+
+
+def decoded_topics(stream: str) -> DecodedTopics:
+    """Outputs for a stream: '/base/camera/image_raw/gsc' -> '/base/camera/decoded/image_raw', ...
+
+    Raises InvalidInputError for a stream whose name does not end in '/gsc'.
+    """
+    if not stream.endswith(STREAM_SUFFIX) or stream == STREAM_SUFFIX:
+        raise InvalidInputError('stream', stream, f'a topic that ends in {STREAM_SUFFIX}')
+    image = stream.removesuffix(STREAM_SUFFIX)
+    return DecodedTopics(*(sibling(image, name) for name in (
+        'decoded/image_raw', 'plain/image_raw', 'decoded/camera_info', 'decoded/caption',
+        'decoded/objects')))
+
+
+@dataclass(frozen=True)
+class DetectedTopics:
+    """Outputs of the detector for one image topic."""
+
+    detections: str
+    objects: str
+    overlay: str
+
+
+def detected_topics(image: str) -> DetectedTopics:
+    """Outputs beside an image topic: 'x/image_raw' -> 'x/detections', ..."""
+    return DetectedTopics(*(sibling(image, name) for name in (
+        'detections', 'detected_objects', 'overlay')))

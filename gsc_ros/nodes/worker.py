@@ -1,0 +1,97 @@
+"""Threads that work on the newest item only. No ROS."""
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+Item = TypeVar('Item')
+
+
+class LatestSlots(Generic[Item]):
+    """One slot per key, the newest item wins; safe between threads."""
+
+    def __init__(self) -> None:
+        self._items: dict[str, Item] = {}
+        self._lock = threading.Lock()
+
+    def put(self, key: str, item: Item) -> bool:
+        """Store ``item``; true when it replaced one that nobody took."""
+        with self._lock:
+            # Taken out first, so that the keys stand in order of arrival.
+            replaced = self._items.pop(key, None) is not None
+            self._items[key] = item
+            return replaced
+
+    def take(self, key: str) -> Item | None:
+        """Remove and return the item of ``key``, None when the slot is empty."""
+        with self._lock:
+            return self._items.pop(key, None)
+
+    def take_any(self) -> tuple[str, Item] | None:
+        """Remove and return the item that has waited longest, None when all are empty."""
+        with self._lock:
+            if not self._items:
+                return None
+            key = next(iter(self._items))
+            return key, self._items.pop(key)
+
+    def keys(self) -> list[str]:
+        """The keys with an item, longest waiting first."""
+        with self._lock:
+            return list(self._items)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        with self._lock:
+            self._items.clear()
+
+
+class Worker:
+    """A thread that calls ``step`` whenever notified.
+
+    ``step`` returns the seconds after which it wants to be called anyway, None for "when notified".
+    What it raises goes to ``on_error``; the thread lives on.
+    """
+
+    def __init__(self, name: str, step: Callable[[], float | None],
+                 on_error: Callable[[Exception], None]) -> None:
+        """Make the thread; ``start`` runs it."""
+        self._step, self._on_error = step, on_error
+        self._condition = threading.Condition()
+        self._notified = self._stopping = False
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        """Start the thread; once only."""
+        self._thread.start()
+
+    def notify(self) -> None:
+        """Have ``step`` called soon."""
+        with self._condition:
+            self._notified = True
+            self._condition.notify()
+
+    def stop(self, timeout_s: float = 4.0) -> bool:
+        """End the thread after the step in progress; false when that takes longer."""
+        with self._condition:
+            self._stopping = True
+            self._condition.notify()
+        if self._thread.is_alive():
+            self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        wait_s: float | None = None
+        while self._wait(wait_s):
+            try:
+                wait_s = self._step()
+            except Exception as error:
+                self._on_error(error)
+                wait_s = None
+
+    def _wait(self, wait_s: float | None) -> bool:
+        with self._condition:
+            self._condition.wait_for(lambda: self._notified or self._stopping, wait_s)
+            self._notified = False
+            return not self._stopping

@@ -1,0 +1,111 @@
+"""Training and validation pictures, from a folder with a manifest, as random crops."""
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from gsc_ros.codec.errors import InvalidInputError
+from gsc_ros.codec.objects import SceneObject
+
+# Narrow or scarce sources are drawn less or more often than their size says.
+SOURCE_WEIGHTS = {'grocery_store': 0.3, 'clothing_small': 0.3, 'camvid480': 2.0, 'jetson': 4.0,
+                  'tiny_coco_train2017': 3.0, 'flickr8k_1k': 1.5}
+
+
+@dataclass
+class PictureSet:
+    """Pictures in memory with a source name and a text each."""
+
+    pictures: list[np.ndarray]
+    sources: list[str]
+    texts: list[list[str]]
+    paths: list[str] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def sampling_weights(self) -> np.ndarray:
+        """Probability of each picture, float64 (n,), sums to one."""
+        weights = np.array([SOURCE_WEIGHTS.get(s, 1.0) for s in self.sources])
+        return weights / weights.sum()
+
+    def select(self, indices: Sequence[int]) -> PictureSet:
+        """Those pictures, in that order."""
+        return PictureSet(*([items[i] for i in indices] for items in (
+            self.pictures, self.sources, self.texts, self.paths)))
+
+
+def load_manifest(root: Path, manifest: str, limit: int | None = None) -> PictureSet:
+    """
+    Read the pictures that a tab-separated manifest (path, source, ..., text) names.
+
+    :param root: folder that the manifest lies in; paths are relative to it or to its namesake
+        folder (``val.tsv`` names files below ``val/``).
+    :raises InvalidInputError: if the manifest is not there.
+    """
+    file = root / manifest
+    if not file.is_file():
+        raise InvalidInputError('manifest', file, 'an existing tab-separated file')
+    with file.open(newline='') as stream:
+        rows = [r for r in csv.DictReader(stream, delimiter='\t')
+                if r['path'].endswith(('.jpg', '.png'))][:limit]
+    result = PictureSet([], [], [], [])
+    for row in tqdm(rows, desc=f'reading {manifest}', unit='pic', mininterval=2):
+        path = next(p for p in (root / row['path'], root / file.stem / row['path']) if p.is_file())
+        result.pictures.append(np.asarray(Image.open(path).convert('RGB')))
+        result.sources.append(row['source'])
+        result.texts.append([t.strip() for t in (row.get('text') or '').split('||') if t.strip()])
+        result.paths.append(row['path'])
+    return result
+
+
+@dataclass(frozen=True)
+class Window:
+    """A square of a picture: corner and side in pixels, maybe mirrored left to right."""
+
+    top: int
+    left: int
+    side: int
+    mirrored: bool
+
+    def cut(self, picture: np.ndarray, size: int) -> np.ndarray:
+        """Picture (H, W, 3) uint8 -> (size, size, 3), shrunk or grown bicubically."""
+        crop = picture[self.top:self.top + self.side, self.left:self.left + self.side]
+        if self.side != size:
+            crop = np.asarray(
+                Image.fromarray(crop).resize((size, size), Image.Resampling.BICUBIC))
+        return crop[:, ::-1] if self.mirrored else crop
+
+    def cut_objects(self, objects: Sequence[SceneObject], height: int, width: int
+                    ) -> list[SceneObject]:
+        """Objects of a picture of that size, as far as a third of them lies inside."""
+        inside = []
+        for item in objects:
+            x0, x1 = ((x * width - self.left) / self.side for x in item.box[0::2])
+            y0, y1 = ((y * height - self.top) / self.side for y in item.box[1::2])
+            if self.mirrored:
+                x0, x1 = 1 - x1, 1 - x0
+            box = (max(x0, 0.0), max(y0, 0.0), min(x1, 1.0), min(y1, 1.0))
+            shown = max(0.0, box[2] - box[0]) * max(0.0, box[3] - box[1])
+            if shown > (x1 - x0) * (y1 - y0) / 3:
+                inside.append(SceneObject(item.class_id, item.score, box))
+        return inside
+
+
+def random_window(height: int, width: int, size: int, rng: np.random.Generator,
+                  scales: tuple[float, float] = (0.6, 1.0)) -> Window:
+    """Window ``size / scale`` wide, ``scale`` uniform in ``scales``, never over the edge."""
+    side = int(min(size / rng.uniform(*scales), height, width))
+    top, left = rng.integers(height - side + 1), rng.integers(width - side + 1)
+    return Window(int(top), int(left), side, bool(rng.random() < 0.5))
+
+
+def random_crop(picture: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
+    """One random square of a picture (H, W, 3) uint8 -> (size, size, 3)."""
+    return random_window(*picture.shape[:2], size, rng).cut(picture, size)

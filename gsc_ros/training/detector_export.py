@@ -1,0 +1,86 @@
+"""Turns a checkpoint of the detector stage into the shipped weights, and measures them."""
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from gsc_ros.codec.errors import CheckpointError
+from gsc_ros.models.detector import EMBEDDED, load_detector
+from gsc_ros.models.yolo import WEIGHTS, read_architecture
+from gsc_ros.training.detector import TEACHER
+from gsc_ros.training.detector_scores import (
+    detect_all,
+    f1_score,
+    mean_average_precision,
+    read_labelled,
+)
+
+_LEAST_CONFIDENCE = 0.01   # mAP needs the whole precision-recall curve
+
+
+def export(folder: Path, out: Path = WEIGHTS) -> int:
+    """
+    Write the averaged weights of ``folder/checkpoint.pt`` as safetensors.
+
+    Kernels become float16; scales and statistics are few and keep their range in float32.
+
+    :returns: the step that the checkpoint was taken at.
+    :raises CheckpointError: if there is no checkpoint.
+    """
+    from safetensors.torch import save_file
+    file = folder / 'checkpoint.pt'
+    if not file.is_file():
+        raise CheckpointError(file, 'not there; run: gsc train detector')
+    state = torch.load(file, map_location='cpu', weights_only=True)
+    tensors = {name: (value.half() if value.ndim > 1 else value).contiguous()
+               for name, value in state['average'].items()}
+    save_file(tensors, str(out), {'steps': str(state['step'])})
+    return int(state['step'])
+
+
+def measure(data_root: Path, limit: int | None = None, source: str = EMBEDDED) -> dict[str, Any]:
+    """Figures of a detector and of the teacher on the labelled validation pictures."""
+    data = read_labelled(data_root, limit)
+    classes = read_architecture().coco_ids
+    teacher = load_detector(str(data_root / TEACHER), confidence=_LEAST_CONFIDENCE)
+    student = load_detector(source, confidence=_LEAST_CONFIDENCE)
+    reference = detect_all(teacher, data.pictures)
+    start = time.perf_counter()
+    found = detect_all(student, data.pictures)
+    seconds = time.perf_counter() - start
+    return {
+        'pictures': len(data.pictures), 'weights': student.name,
+        'labels': sum(o.class_id in classes for objects in data.objects for o in objects),
+        'map50': mean_average_precision(found, data.objects, classes),
+        'map50_teacher': mean_average_precision(reference, data.objects, classes),
+        'f1_labels': f1_score(found, data.objects, classes),
+        'f1_labels_teacher': f1_score(reference, data.objects, classes),
+        'f1_against_teacher': f1_score(found, reference, classes),
+        'ms_per_picture': 1000 * seconds / len(data.pictures)}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """``export --folder DIR [--out FILE]`` or ``measure --data DIR [--source WEIGHTS]``."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    actions = parser.add_subparsers(dest='action', required=True)
+    exporting = actions.add_parser('export', help='checkpoint -> safetensors')
+    exporting.add_argument('--folder', type=Path, required=True)
+    exporting.add_argument('--out', type=Path, default=WEIGHTS)
+    measuring = actions.add_parser('measure', help='mAP and F1 on the validation pictures')
+    measuring.add_argument('--data', type=Path, required=True)
+    measuring.add_argument('--limit', type=int)
+    measuring.add_argument('--source', default=EMBEDDED)
+    given = parser.parse_args(arguments)
+    if given.action == 'export':
+        print(f'step {export(given.folder, given.out)} -> {given.out}')
+    else:
+        print(json.dumps(measure(given.data, given.limit, given.source), indent=1))
+
+
+if __name__ == '__main__':
+    main()

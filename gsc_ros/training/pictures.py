@@ -1,0 +1,41 @@
+"""Tensors and sheets of pictures for the training stages."""
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from gsc_ros.training.data import PictureSet
+
+
+def to_batch(crops: list[np.ndarray]) -> Tensor:
+    """Stack uint8 crops (H, W, 3) into (B, 3, H, W) float32 in -1..1, channels last."""
+    batch = torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return batch.contiguous(memory_format=torch.channels_last)
+
+
+def to_uint8(batch: Tensor) -> np.ndarray:
+    """(B, 3, H, W) in -1..1 -> (B, H, W, 3) uint8, clipped."""
+    pixels = ((batch.detach().clamp(-1, 1) + 1) * 127.5).round()
+    return pixels.permute(0, 2, 3, 1).to(torch.uint8).cpu().numpy()
+
+
+def centre_crops(pictures: PictureSet, size: int = 256) -> list[np.ndarray]:
+    """The middle square of every picture."""
+    return [p[(p.shape[0] - size) // 2:, (p.shape[1] - size) // 2:][:size, :size]
+            for p in pictures.pictures]
+
+
+def write_sheet(rows: list[Tensor], path: Path) -> None:
+    """Write equal-sized batches as rows of one picture."""
+    Image.fromarray(np.concatenate(
+        [np.concatenate(list(to_uint8(row)), axis=1) for row in rows], axis=0)).save(path)
+
+
+def psnr(a: Tensor, b: Tensor) -> Tensor:
+    """PSNR in dB of each picture, (B, 3, H, W) in -1..1 clipped -> (B,)."""
+    mse = (a.clamp(-1, 1) - b).square().mean((1, 2, 3)) / 4
+    return -10 * mse.clamp_min(1e-10).log10()

@@ -1,0 +1,125 @@
+"""From a stage's name and configuration file to a trained and exported checkpoint."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from safetensors.numpy import save_file
+from torch import nn
+
+from gsc_ros.codec.context import ContextModel, ContextWeights
+from gsc_ros.codec.errors import CheckpointError, InvalidInputError
+from gsc_ros.models import checkpoint
+from gsc_ros.models.autoencoder import Autoencoder
+from gsc_ros.models.captioner import load_captioner
+from gsc_ros.models.generator import AUTOENCODER_FILE, PRIOR_FILE
+from gsc_ros.models.learned import LearnedConfig, LearnedTransform
+from gsc_ros.models.learned_coder import CONTEXT_FILE, TRANSFORM_FILE, LearnedCoder
+from gsc_ros.models.prior import EmbeddedPrior
+from gsc_ros.training.autoencoder import AutoencoderStage
+from gsc_ros.training.data import PictureSet, load_manifest
+from gsc_ros.training.degrade import Degrader
+from gsc_ros.training.labels import Finder, label
+from gsc_ros.training.learned import LearnedStage
+from gsc_ros.training.loop import LoopConfig, Stage, train
+from gsc_ros.training.prior import PriorStage, Texts
+
+STAGES = ('autoencoder', 'learned', 'prior')
+CONFIGS = Path(__file__).parent / 'configs'
+_SPLIT_SEED = 7
+_HELD_OUT, _EVALUATED = 64, 32
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """Where the pictures are, where runs are kept, and who labels the objects."""
+
+    data: Path
+    runs: Path
+    detector: Finder | None = None
+
+
+def run_stage(name: str, place: Workplace, config_file: Path | None = None) -> nn.Module:
+    """
+    Train a stage (resuming where it stopped) and return its averaged model.
+
+    :raises InvalidInputError: if there is no such stage or its configuration has other keys.
+    :raises CheckpointError: if a stage that it builds on has not been trained in ``runs``.
+    """
+    if name not in STAGES:
+        raise InvalidInputError('stage', name, ', '.join(STAGES))
+    config = yaml.safe_load((config_file or CONFIGS / f'{name}.yaml').read_text())
+    try:
+        loop = LoopConfig(**config['loop'])
+        torch.set_num_threads(loop.threads)
+        stage = _build(name, place, loop, config['stage'])
+    except (KeyError, TypeError) as error:
+        raise InvalidInputError('configuration', error, 'loop and stage with known keys') from error
+    return train(stage, loop, place.runs / name)
+
+
+def _build(name: str, place: Workplace, loop: LoopConfig, options: dict[str, Any]) -> Stage:
+    pictures = load_manifest(place.data, 'train.tsv')
+    order = np.random.default_rng(_SPLIT_SEED).permutation(len(pictures))
+    chosen, held_out = order[_HELD_OUT:], order[:_EVALUATED]
+    training, evaluation = pictures.select(chosen), pictures.select(held_out)
+    if name == 'autoencoder':
+        return AutoencoderStage(training, evaluation, batch=loop.batch, **options)
+    autoencoder = trained_autoencoder(place.runs)
+    if name == 'learned':
+        return LearnedStage(autoencoder, training, evaluation, batch=loop.batch, **options)
+    if place.detector is None:
+        raise InvalidInputError('detector', None, 'an ONNX detector that labels the pictures')
+    objects = label(pictures, place.detector, place.runs / 'labels.jsonl')
+    captioner = load_captioner()
+    learned = trained_learned_coder(place.runs, autoencoder)
+    return PriorStage(
+        autoencoder, training, Texts([objects[i] for i in chosen], captioner), evaluation,
+        Texts([objects[i] for i in held_out], captioner), Degrader(learned), batch=loop.batch,
+        **options)
+
+
+def _averaged(model: nn.Module, folder: Path) -> Any:
+    file = folder / 'checkpoint.pt'
+    if not file.is_file():
+        raise CheckpointError(file, f'missing; run `gsc train {folder.name}` first')
+    model.load_state_dict(torch.load(file, weights_only=True)['average'])
+    model.eval().requires_grad_(False)
+    return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def trained_autoencoder(runs: Path) -> Autoencoder:
+    """Averaged weights of stage 1."""
+    return _averaged(Autoencoder(), runs / 'autoencoder')  # type: ignore[no-any-return]
+
+
+def trained_learned_coder(runs: Path, autoencoder: Autoencoder) -> LearnedCoder | None:
+    """Coder of stage 2, or None where that stage has not run."""
+    if not (runs / 'learned' / 'checkpoint.pt').is_file():
+        return None
+    transform = _averaged(LearnedTransform(LearnedConfig(
+        latent_channels=autoencoder.config.latent_channels)), runs / 'learned')
+    weights = ContextWeights.from_arrays(transform.context.to_integers())
+    return LearnedCoder(autoencoder, transform, ContextModel(weights), 0)
+
+
+def export(runs: Path) -> list[Path]:
+    """Write the averaged weights of every trained stage into the package's assets."""
+    written = []
+    autoencoder = trained_autoencoder(runs)
+    checkpoint.save(autoencoder, autoencoder.config, AUTOENCODER_FILE)
+    written.append(AUTOENCODER_FILE)
+    learned = trained_learned_coder(runs, autoencoder)
+    if learned is not None:
+        checkpoint.save(learned.transform, learned.transform.config, TRANSFORM_FILE)
+        save_file(learned.transform.context.to_integers(), CONTEXT_FILE)
+        written += [TRANSFORM_FILE, CONTEXT_FILE]
+    if (runs / 'prior' / 'checkpoint.pt').is_file():
+        prior = _averaged(EmbeddedPrior(), runs / 'prior')
+        checkpoint.save(prior, prior.config, PRIOR_FILE)
+        written.append(PRIOR_FILE)
+    return written

@@ -1,0 +1,40 @@
+"""Install gsc_ros; its name, version, text and people are read from package.xml."""
+
+from glob import glob
+from pathlib import Path
+from xml.etree import ElementTree
+
+from setuptools import find_packages, setup
+
+NODES = ['decoder', 'detector', 'encoder', 'link', 'player', 'recorder']
+
+manifest = ElementTree.parse(Path(__file__).parent / 'package.xml').getroot()
+maintainer = manifest.find('maintainer')
+name = manifest.findtext('name')
+
+setup(
+    name=name,
+    version=manifest.findtext('version'),
+    description=' '.join(manifest.findtext('description').split()),
+    license=manifest.findtext('license'),
+    maintainer=maintainer.text,
+    maintainer_email=maintainer.get('email'),
+    packages=find_packages(include=['gsc_ros', 'gsc_ros.*']),
+    package_data={'gsc_ros': ['py.typed', 'assets/*', 'codec/*.npz', 'codec/*.json']},
+    data_files=[
+        ('share/ament_index/resource_index/packages', [f'resource/{name}']),
+        (f'share/{name}', ['package.xml']),
+        (f'share/{name}/launch', sorted(glob('launch/*.py'))),
+        (f'share/{name}/config', sorted(glob('config/*.yaml'))),
+        (f'share/{name}/rviz', sorted(glob('rviz/*.rviz'))),
+    ],
+    install_requires=['setuptools'],
+    extras_require={'test': ['pytest']},
+    zip_safe=False,
+    entry_points={
+        'console_scripts': [
+            'gsc = gsc_ros.cli:main',
+            *(f'{node}_node = gsc_ros.nodes.{node}_node:main' for node in NODES),
+        ],
+    },
+)
