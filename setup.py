@@ -12,6 +12,10 @@ manifest = ElementTree.parse(Path(__file__).parent / 'package.xml').getroot()
 maintainer = manifest.find('maintainer')
 name = manifest.findtext('name')
 
+# Whatever is not code below the package is data that code reads: checkpoints, tables, settings.
+data = [str(file.relative_to(name)) for file in Path(name).rglob('*')
+        if file.is_file() and file.suffix != '.py' and '__pycache__' not in file.parts]
+
 setup(
     name=name,
     version=manifest.findtext('version'),
@@ -20,7 +24,7 @@ setup(
     maintainer=maintainer.text,
     maintainer_email=maintainer.get('email'),
     packages=find_packages(include=['gsc_ros', 'gsc_ros.*']),
-    package_data={'gsc_ros': ['py.typed', 'assets/*', 'codec/*.npz', 'codec/*.json']},
+    package_data={name: data},
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{name}']),
         (f'share/{name}', ['package.xml']),

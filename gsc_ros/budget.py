@@ -1,14 +1,15 @@
-"""How many bytes a camera may send now: rate and picture size chosen together, with a hard ceiling.
+"""
+How many bytes a camera may send now: rate and picture size chosen together, with a hard ceiling.
 
 Each camera has a token bucket that fills with its share of the link; a sliding window over all
 cameras holds the ceiling. Time is an argument (``now_ns``, any monotonic clock in nanoseconds).
 """
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+import math
 
 from gsc_ros.codec.errors import InvalidInputError
 
@@ -22,10 +23,12 @@ BUCKET_PACKETS = 2
 
 @dataclass(frozen=True)
 class BudgetSettings:
-    """Limits of all cameras together.
+    """
+    Limits of all cameras together.
 
-    ``bytes_per_second`` counts on the wire, payload plus ``overhead_bytes`` per packet. ``max_rate``
-    is pictures per second of one camera; ``min_bytes`` and ``max_bytes`` bound one packet's payload.
+    ``bytes_per_second`` counts on the wire, payload plus ``overhead_bytes`` per packet.
+    ``max_rate`` is pictures per second of one camera; ``min_bytes`` and ``max_bytes`` bound one
+    packet's payload.
     """
 
     bytes_per_second: int
@@ -47,7 +50,8 @@ class BudgetSettings:
 
     @property
     def ceiling(self) -> int:
-        """Most bytes on the wire in any window of one second.
+        """
+        Most bytes on the wire in any window of one second.
 
         One smallest packet must fit, else nothing could be sent over a very thin link.
         """
@@ -63,7 +67,8 @@ class Plan:
 
 
 def plan(settings: BudgetSettings, share: float = 1.0) -> Plan:
-    """Choose picture size and rate for a camera that has ``share`` (0..1] of the bytes.
+    """
+    Choose picture size and rate for a camera that has ``share`` (0..1] of the bytes.
 
     As many pictures as ``max_rate`` allows while a picture keeps ``min_bytes``; below that fewer
     pictures, not smaller ones. No picture is planned above ``max_bytes``.
@@ -110,7 +115,7 @@ class ByteBudget:
         self._settings = settings
 
     def plan(self, camera: str, now_ns: int) -> Plan:
-        """What ``camera`` aims at, given which cameras are active."""
+        """Return what ``camera`` aims at, given which cameras are active."""
         return plan(self._settings, self._share(self._camera(camera), now_ns))
 
     def offer(self, camera: str, now_ns: int) -> None:
@@ -123,7 +128,8 @@ class ByteBudget:
         state.offered_ns = now_ns
 
     def grant(self, camera: str, now_ns: int) -> int:
-        """Largest payload that ``camera`` may send now, 0 for "not yet".
+        """
+        Largest payload that ``camera`` may send now, 0 for "not yet".
 
         A grant is held until ``spend`` or ``cancel``.
         """
@@ -153,7 +159,7 @@ class ByteBudget:
         self._next_due(state, now_ns)
 
     def cancel(self, camera: str, now_ns: int) -> None:
-        """Give an unused grant back; the attempt counts for the rate, so that failures do not spin."""
+        """Give an unused grant back; it counts for the rate, so that failures do not spin."""
         state = self._camera(camera)
         state.granted = 0
         self._next_due(state, now_ns)
@@ -164,7 +170,7 @@ class ByteBudget:
         state.due_ns = max(state.due_ns, now_ns - period) + period
 
     def wait_ns(self, camera: str, now_ns: int) -> int:
-        """Nanoseconds until ``grant`` may succeed, 0 for now; never too long, at times too short."""
+        """Return nanoseconds until ``grant`` may succeed, 0 for now; at times too few."""
         state = self._camera(camera)
         self._fill(now_ns)
         packet = self._packet(state, now_ns)

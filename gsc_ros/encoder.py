@@ -80,7 +80,10 @@ class SemanticEncoder:
         words, things = self._fit_text(caption, objects, limit - HEADER_BYTES)
         # 2. the picture, in the bytes that are left
         room = limit - HEADER_BYTES - len(words) - len(things)
-        coder, coded = self._code(picture, room)
+        try:
+            coder, coded = self._code(picture, room)
+        except BudgetError as error:
+            raise BudgetError(max_bytes, error.smallest + limit - room) from error
         # 3. one packet
         height, width = picture.shape[:2]
         return pack(Packet(coder.coder_id, width, height, coder.fingerprint, coded.quality,

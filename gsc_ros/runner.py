@@ -1,37 +1,38 @@
-"""Start and stop groups of node processes without ``ros2 launch``.
+"""
+Start and stop groups of node processes without ``ros2 launch``.
 
-The same nodes with the same parameter files as the launch files, for machines that have rclpy but no
-launch_ros. Nothing here imports ROS.
+The same nodes with the same parameter files as the launch files, for machines that have rclpy but
+no launch_ros. Nothing here imports ROS.
 """
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 import os
+from pathlib import Path
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
 from types import FrameType, TracebackType
-from typing import IO, Any
-
-import yaml
+from typing import Any, IO
 
 from gsc_ros.codec.errors import InvalidInputError
+import yaml
 
 # Raw pictures do not fit Fast DDS's default sockets: two processes lose 10 to 30 % of them.
 FASTDDS_TRANSPORTS = 'LARGE_DATA?max_msg_size=4MB&sockets_size=4MB&non_blocking=true'
-POLL_S = 0.1
+POLL_S = 0.1  # how often processes are looked at
 
 
 @dataclass
 class NodeSpec:
-    """One node process: ``python -m module`` as node ``namespace/name``.
+    """
+    One node process: ``python -m module`` as node ``namespace/name``.
 
-    ``params`` win over ``params_files``; of the files the later wins. ``required`` says whether the
-    end of this process ends the group (see ``ProcessGroup.wait``).
+    ``params`` win over ``params_files``; of the files the later wins. ``required`` says whether
+    the end of this process ends the group (see ``ProcessGroup.wait``).
     """
 
     module: str
@@ -62,7 +63,8 @@ def ros_arguments(spec: NodeSpec, params_file: Path | None) -> list[str]:
 
 
 def write_params(spec: NodeSpec, folder: Path) -> Path | None:
-    """Write ``spec.params`` as a ROS parameter file; None when there are none.
+    """
+    Write ``spec.params`` as a ROS parameter file; None when there are none.
 
     The key is the full node name, because in rclpy neither ``-p`` nor ``/**`` wins over a section
     ``/**/name`` of an earlier file, and YAML keeps strings such as 'no' strings.
@@ -78,11 +80,13 @@ def write_params(spec: NodeSpec, folder: Path) -> Path | None:
 
 
 def node_environment(log_dir: Path, extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The environment of node processes: the caller's, DDS set for pictures, this package importable."""
+    """Make the environment of node processes: DDS set for pictures, this package importable."""
     env = {**os.environ, **(extra or {})}
     env.setdefault('FASTDDS_BUILTIN_TRANSPORTS', FASTDDS_TRANSPORTS)
     env.setdefault('ROS_LOG_DIR', str(log_dir / 'ros'))
     env.setdefault('RCUTILS_COLORIZED_OUTPUT', '0')
+    # Idle OpenMP threads that spin take the cores from the other nodes.
+    env.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
     env['PYTHONUNBUFFERED'] = '1'
     root = str(Path(__file__).resolve().parent.parent)
     paths = [root, *filter(None, env.get('PYTHONPATH', '').split(os.pathsep))]
@@ -95,7 +99,8 @@ class ProcessGroup:
 
     def __init__(self, specs: Sequence[NodeSpec], *, log_dir: Path,
                  env: dict[str, str] | None = None) -> None:
-        """Prepare, start nothing. ``env`` adds to the caller's environment.
+        """
+        Prepare, start nothing. ``env`` adds to the caller's environment.
 
         Raises InvalidInputError when two specs share a name.
         """
@@ -134,14 +139,15 @@ class ProcessGroup:
         return {name: process.poll() for name, process in self._processes.items()}
 
     def failed(self) -> dict[str, int]:
-        """The ended processes with an exit code other than 0."""
+        """Return the ended processes with an exit code other than 0."""
         return {name: code for name, code in self.poll().items() if code}
 
     def wait(self, timeout_s: float | None = None) -> dict[str, int | None]:
-        """Wait until a required process ends, any process fails, all end, or the time is up.
+        """
+        Wait until a required process ends, any process fails, all end, or the time is up.
 
-        Except when the time is up, whatever still runs is then stopped. Returns ``poll()`` as it was
-        before stopping, so that the caller sees who ended first.
+        Except when the time is up, whatever still runs is then stopped. Returns ``poll()`` as it
+        was before stopping, so that the caller sees who ended first.
         """
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         required = {spec.name for spec in self.specs if spec.required}
@@ -154,6 +160,15 @@ class ProcessGroup:
             if deadline is not None and time.monotonic() >= deadline:
                 return codes
             time.sleep(POLL_S)
+
+    def active(self) -> bool:
+        """Whether every node has said in its log that it is active (``GscNode`` does)."""
+        return all(self._said(spec.name, f'[{spec.full_name[1:].replace("/", ".")}]: active: ')
+                   for spec in self.specs)
+
+    def _said(self, name: str, words: str) -> bool:
+        path = self._log_path(name)
+        return path.exists() and words in path.read_text('utf-8', 'replace')
 
     def stop(self, grace_s: float = 5.0) -> None:
         """SIGINT to all, after ``grace_s`` seconds SIGKILL to those that still run."""
@@ -177,7 +192,7 @@ class ProcessGroup:
                 pass  # it ended in this very moment
 
     def tail(self, name: str, lines: int = 20) -> str:
-        """The last lines of a node's log, '' when it has written nothing."""
+        """Return the last lines of a node's log, '' when it has written nothing."""
         path = self._log_path(name)
         if not path.exists():
             return ''
@@ -222,7 +237,11 @@ def _spec(kind: str, params_file: Path | None, namespace: str, params: Mapping[s
 def robot_specs(params_file: Path | None = None, *, namespace: str = '',
                 encoder: Mapping[str, Any] | None = None,
                 remaps: Mapping[str, str] | None = None) -> list[NodeSpec]:
-    """The robot's side, as robot.launch.py: the encoder node. ``encoder`` holds parameters."""
+    """
+    Make the robot's side, as robot.launch.py: the encoder node.
+
+    ``encoder`` holds parameters.
+    """
     return [_spec('encoder', params_file, namespace, encoder or {}, remaps)]
 
 
@@ -230,7 +249,7 @@ def base_specs(params_file: Path | None = None, *, namespace: str = '',
                decoder: Mapping[str, Any] | None = None,
                detector: Mapping[str, Any] | None = None, with_detector: bool = True,
                remaps: Mapping[str, str] | None = None) -> list[NodeSpec]:
-    """The base station, as base_station.launch.py: the decoder and, if wanted, the detector node."""
+    """Make the base station, as base_station.launch.py: decoder and, if wanted, detector."""
     specs = [_spec('decoder', params_file, namespace, decoder or {}, remaps)]
     if with_detector:
         specs.append(_spec('detector', params_file, namespace, detector or {}, remaps))
@@ -243,10 +262,11 @@ def loopback_specs(params_file: Path | None = None, *, namespace: str = '',
                    decoder: Mapping[str, Any] | None = None,
                    detector: Mapping[str, Any] | None = None, with_detector: bool = True,
                    remaps: Mapping[str, str] | None = None) -> list[NodeSpec]:
-    """Both sides and an emulated link between them on one machine, as loopback.launch.py.
+    """
+    Both sides and an emulated link between them on one machine, as loopback.launch.py.
 
-    ``kbps`` (1000 bit/s) sets the link's speed and the encoder's bytes per second; None leaves both
-    to the file and the nodes' defaults.
+    ``kbps`` (1000 bit/s) sets the link's speed and the encoder's bytes per second; None leaves
+    both to the file and the nodes' defaults.
     """
     if kbps is not None:
         encoder = {'bytes_per_second': int(kbps * 125), **(encoder or {})}

@@ -13,7 +13,7 @@ set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 venv=$root/.venv${ROS_DISTRO:+-$ROS_DISTRO}
 log=$venv/setup.log
-gigabytes_needed=8
+gigabytes_needed=10  # an index that serves CUDA builds of torch takes most of it
 
 say() { printf 'gsc setup: %s\n' "$*" >&2; }
 
@@ -117,7 +117,8 @@ logged() {
 
 show_progress() {
   sed -nuE 's/^ *(Downloading|Using cached) ([^ ]+) \(([0-9.]+ [MG]B)\).*/  \2 (\3)/p
-            s/^Installing collected packages.*/  unpacking .../p' >&2
+            s/^Installing collected packages.*/  unpacking .../p
+            s/^(Starting|Finished) [<>].*/  &/p' >&2
 }
 
 pip_install() { logged "$venv/bin/python" -m pip install --disable-pip-version-check "$@"; }

@@ -1,11 +1,10 @@
 """The transformers captioner, with a tiny random BLIP that the test makes."""
 from __future__ import annotations
 
+from gsc_ros.codec.errors import CheckpointError
+from gsc_ros.models.captioner import load_captioner, MAX_CHARACTERS
 import numpy as np
 import pytest
-
-from gsc_ros.codec.errors import CheckpointError
-from gsc_ros.models.captioner import MAX_CHARACTERS, load_captioner
 
 pytest.importorskip('transformers')
 WORDS = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', '[DEC]', *(f'word{i}' for i in range(58))]

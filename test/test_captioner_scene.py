@@ -1,13 +1,12 @@
 """The captioner that needs no model, its scene words, and the scene change test."""
 from __future__ import annotations
 
-import numpy as np
-import pytest
-
 from gsc_ros.codec.objects import SceneObject
-from gsc_ros.models.captioner import MAX_CHARACTERS, SceneCaptioner, load_captioner, shorten
+from gsc_ros.models.captioner import load_captioner, MAX_CHARACTERS, SceneCaptioner, shorten
 from gsc_ros.models.scene_change import DEFAULT_THRESHOLD, SceneChange
 from gsc_ros.models.scene_words import scene_words
+import numpy as np
+import pytest
 
 GREY = np.full((48, 64, 3), 128, np.uint8)
 PERSON, CAR, DOG, BENCH, SHEEP, WINE_GLASS = 0, 2, 16, 13, 18, 40

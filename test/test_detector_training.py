@@ -1,12 +1,9 @@
 """The distillation stage of the detector, with a teacher that the test draws at random."""
 from __future__ import annotations
 
+from importlib.util import find_spec
 import json
 from pathlib import Path
-
-import numpy as np
-import pytest
-import torch
 
 from gsc_ros.codec.errors import CheckpointError
 from gsc_ros.codec.objects import SceneObject
@@ -14,8 +11,12 @@ from gsc_ros.training import detector_scores
 from gsc_ros.training.data import PictureSet
 from gsc_ros.training.detector_pictures import degrade, draw_canvas
 from gsc_ros.training.detector_teacher import TAPS, Teacher, TeacherTargets
+import numpy as np
+import pytest
+import torch
 
-ultralytics = pytest.importorskip('ultralytics')
+if find_spec('ultralytics') is None:
+    pytest.skip('ultralytics is not installed', allow_module_level=True)
 
 from gsc_ros.models.yolo import build_yolo, load_yolo  # noqa: E402
 from gsc_ros.training.detector import (  # noqa: E402

@@ -1,19 +1,20 @@
 """The detector: loading, falling back, and what comes out for odd pictures."""
 from __future__ import annotations
 
+from importlib.util import find_spec
 import logging
 import os
 from pathlib import Path
 
-import numpy as np
-import pytest
-
 from gsc_ros.codec.classes import COCO_NAMES
 from gsc_ros.codec.errors import CheckpointError, InvalidInputError
 from gsc_ros.models import detector as detector_module
-from gsc_ros.models.yolo import WEIGHTS, load_yolo, read_architecture
+from gsc_ros.models.yolo import load_yolo, read_architecture, WEIGHTS
+import numpy as np
+import pytest
 
-pytest.importorskip('ultralytics')
+if find_spec('ultralytics') is None:
+    pytest.skip('ultralytics is not installed', allow_module_level=True)
 from gsc_ros.models.detector import EMBEDDED, load_detector  # noqa: E402
 
 needs_weights = pytest.mark.skipif(not WEIGHTS.is_file(), reason=f'{WEIGHTS.name} not shipped')
@@ -74,8 +75,9 @@ def test_colour_order_is_rgb(embedded) -> None:
 
 
 @needs_weights
-@pytest.mark.parametrize('picture', [np.zeros((4, 4, 3), np.float32), np.zeros((0, 4, 3), np.uint8),
-                                     np.zeros((4, 4, 2), np.uint8), np.zeros(4, np.uint8)])
+@pytest.mark.parametrize('picture', [
+    np.zeros((4, 4, 3), np.float32), np.zeros((0, 4, 3), np.uint8), np.zeros((4, 4, 2), np.uint8),
+    np.zeros(4, np.uint8)])
 def test_no_picture_is_a_typed_error(embedded, picture: np.ndarray) -> None:
     with pytest.raises(InvalidInputError, match='picture'):
         embedded.detect(picture)

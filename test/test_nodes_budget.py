@@ -1,12 +1,11 @@
 """Tests of gsc_ros.budget."""
 from __future__ import annotations
 
-import pytest
+from gsc_ros.budget import BUCKET_PACKETS, BudgetSettings, ByteBudget, plan, SECOND_NS
+from gsc_ros.codec.errors import InvalidInputError
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from gsc_ros.budget import BUCKET_PACKETS, SECOND_NS, BudgetSettings, ByteBudget, plan
-from gsc_ros.codec.errors import InvalidInputError
+import pytest
 
 limits = st.builds(
     lambda speed, rate, low, more, overhead: BudgetSettings(
@@ -17,7 +16,8 @@ limits = st.builds(
 
 def drive(budget: ByteBudget, cameras: list[str], steps: list[tuple[int, float]]
           ) -> list[tuple[int, str, int, int]]:
-    """Offer pictures after each gap [ms]; the encoder takes a part of what it is granted.
+    """
+    Offer pictures after each gap [ms]; the encoder takes a part of what it is granted.
 
     Returns time [ns], camera, payload and bytes on the wire of everything sent.
     """

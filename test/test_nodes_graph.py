@@ -1,10 +1,14 @@
 """The nodes as real processes, joined by real topics, in a ROS domain of their own."""
+# ruff: noqa: E402 (these imports come after the check that they are there)
 from __future__ import annotations
 
-import os
-import time
 from collections.abc import Callable, Iterator
+import os
 from pathlib import Path
+import signal
+import subprocess
+import sys
+import time
 from typing import Any
 
 import numpy as np
@@ -17,16 +21,21 @@ except ImportError:
     pytest.skip('gsc_msgs is not built', allow_module_level=True)
 
 from diagnostic_msgs.msg import DiagnosticArray
+from gsc_ros.nodes.images import image_from_picture, picture_from_image
+from gsc_ros.nodes.qos import latched_qos, output_qos
+from gsc_ros.runner import (
+    FASTDDS_TRANSPORTS,
+    loopback_specs,
+    node_environment,
+    ProcessGroup,
+    robot_specs,
+)
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
 from rclpy.parameter_client import AsyncParameterClient
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header, String
-
-from gsc_ros.nodes.images import image_from_picture, picture_from_image
-from gsc_ros.nodes.qos import latched_qos, output_qos
-from gsc_ros.runner import FASTDDS_TRANSPORTS, ProcessGroup, loopback_specs, robot_specs
 
 ROOT = Path(__file__).resolve().parents[1]
 DOMAIN = 20 + os.getpid() % 70
@@ -80,7 +89,7 @@ class Probe:
             self.levels.setdefault(name, set()).add(status.level)
 
     def count(self, node: str, name: str) -> int:
-        """A counter of a node as last seen on /diagnostics, -1 before the first message."""
+        """Return a counter of a node as last seen on /diagnostics, -1 before the first message."""
         return int(self.status.get(node, {}).get(name, -1))
 
     def listen(self, kind: Any, topic: str, qos: Any = None) -> list[Any]:
@@ -117,7 +126,7 @@ class Probe:
 
 @pytest.fixture(scope='module')
 def group(environment, tmp_path_factory) -> Iterator[ProcessGroup]:
-    """Encoder, link and decoder with the shipped parameter file."""
+    """Run encoder, link and decoder with the shipped parameter file."""
     specs = loopback_specs(
         ROOT / 'config/loopback.yaml', kbps=100.0, with_detector=False,
         encoder={'coder': 'hevc', 'detector': 'none', 'caption_source': 'scene',
@@ -127,19 +136,20 @@ def group(environment, tmp_path_factory) -> Iterator[ProcessGroup]:
     nodes = ProcessGroup(specs, log_dir=tmp_path_factory.mktemp('nodes'), env=environment)
     with nodes:
         yield nodes
+        nodes.stop(grace_s=PATIENCE_S)
     assert set(nodes.poll().values()) == {0}, [nodes.tail(spec.name) for spec in specs]
 
 
 @pytest.fixture
 def probe(group) -> Iterator[Probe]:
-    """A fresh probe; when a node ends the test fails with its log."""
+    """Make a fresh probe; when a node ends the test fails with its log."""
     made = Probe(group)
     yield made
     made.close()
 
 
 def test_pictures_arrive_with_stamp_and_frame(probe):
-    """Picture, plain picture, scaled camera_info, caption and objects of the same source picture."""
+    """Picture, plain picture, scaled camera_info, caption and objects of the same source."""
     pictures = probe.listen(Image, '/base/camera/decoded/image_raw')
     plains = probe.listen(Image, '/base/camera/plain/image_raw')
     infos = probe.listen(CameraInfo, '/base/camera/decoded/camera_info')
@@ -235,3 +245,23 @@ def test_a_bad_parameter_fails_configure_by_name(environment, tmp_path):
         nodes.wait(PATIENCE_S)
         assert nodes.poll() == {'gsc_encoder': 1}
         assert 'max_rate is -1.0, allowed: float 0.01..60.0' in nodes.tail('gsc_encoder')
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_signals_end_a_node_cleanly(environment, tmp_path, number):
+    """Ctrl-C and a plain kill both end with exit code 0 and without a traceback."""
+    with (tmp_path / 'log').open('wb') as log:
+        node = subprocess.Popen(
+            [sys.executable, '-m', 'gsc_ros.nodes.link_node'], stdout=log, stderr=log,
+            env=node_environment(tmp_path, environment))
+    try:
+        deadline = time.monotonic() + PATIENCE_S
+        while 'active: ' not in (tmp_path / 'log').read_text():
+            assert time.monotonic() < deadline
+            assert node.poll() is None
+            time.sleep(0.05)
+        node.send_signal(number)
+        assert node.wait(PATIENCE_S) == 0
+    finally:
+        node.kill()
+    assert 'Traceback' not in (tmp_path / 'log').read_text()

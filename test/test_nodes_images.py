@@ -4,9 +4,6 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import cv2
-import numpy as np
-import pytest
-
 from gsc_ros.codec.errors import GscError, InvalidInputError
 from gsc_ros.nodes.images import (
     ENCODINGS,
@@ -14,6 +11,8 @@ from gsc_ros.nodes.images import (
     picture_from_image,
     shrink_to_width,
 )
+import numpy as np
+import pytest
 
 WIDTH, HEIGHT = 48, 32
 BAYER = {'rggb': 'RGGB', 'bggr': 'BGGR', 'gbrg': 'GBRG', 'grbg': 'GRBG'}
@@ -57,7 +56,7 @@ def mosaic(picture: np.ndarray, pattern: str) -> np.ndarray:
 
 
 def encoded(encoding: str, picture: np.ndarray, big: bool = False) -> np.ndarray:
-    """The bytes (HEIGHT, row) of ``picture`` as a driver would send it."""
+    """Make the bytes (HEIGHT, row) of ``picture`` as a driver would send it."""
     alpha = np.full((HEIGHT, WIDTH, 1), 255, np.uint8)
     if encoding == 'mono16':
         wide = grey(picture)[..., 0].astype('>u2' if big else '<u2') * 256 + 17
@@ -76,7 +75,7 @@ def encoded(encoding: str, picture: np.ndarray, big: bool = False) -> np.ndarray
 
 def message(encoding: str, rows: np.ndarray, padding: int = 0, big: bool = False
             ) -> SimpleNamespace:
-    """A stand-in for sensor_msgs/Image."""
+    """Make a stand-in for sensor_msgs/Image."""
     padded = np.pad(rows, ((0, 0), (0, padding)), constant_values=99)
     return SimpleNamespace(encoding=encoding, width=WIDTH, height=HEIGHT, is_bigendian=int(big),
                            step=padded.shape[1], data=padded.tobytes())
@@ -110,7 +109,7 @@ def test_mono16_honours_byte_order():
     assert not np.array_equal(little, wrong)
 
 
-@pytest.mark.parametrize('change, named', [
+@pytest.mark.parametrize(('change', 'named'), [
     ({'encoding': '32FC1'}, 'encoding'), ({'encoding': ''}, 'encoding'),
     ({'width': 0}, 'width'), ({'width': 5000}, 'width'), ({'height': 8}, 'height'),
     ({'step': 10}, 'step'), ({'data': b''}, 'data length'), ({'data': b'123'}, 'data length'),

@@ -3,12 +3,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
 from gsc_ros.codec.errors import InvalidInputError
 from gsc_ros.nodes.link_model import LinkModel, LinkSettings
+from hypothesis import given, settings
+from hypothesis import strategies as st
+import pytest
 
 MS = 1_000_000
 IDEAL = LinkSettings(kbps=8.0, overhead_bytes=28, delay_ns=0, loss=0.0, queue_bytes=3000)

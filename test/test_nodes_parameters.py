@@ -2,14 +2,11 @@
 from __future__ import annotations
 
 import ast
-import os
-import re
 from collections.abc import Iterator
+import os
 from pathlib import Path
+import re
 from typing import Any
-
-import pytest
-import yaml
 
 from gsc_ros.codec.errors import InvalidInputError
 from gsc_ros.nodes.parameters import KINDS, Parameter
@@ -24,6 +21,8 @@ from gsc_ros.nodes.topics import (
     stream_topic,
 )
 from gsc_ros.runner import base_specs, loopback_specs, robot_specs
+import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = sorted((ROOT / 'config').glob('*.yaml'))
@@ -76,11 +75,11 @@ def test_names_are_unique_and_used_by_the_node():
         names = [parameter.name for parameter in table.parameters]
         assert len(set(names)) == len(names)
         source = (ROOT / f'gsc_ros/nodes/{kind}_node.py').read_text() + shared
-        used = set(re.findall(r'''(?:parameters|values)\[['"](\w+)['"]\]''', source))
+        used = set(re.findall(r"""(?:parameters|values)\[['"](\w+)['"]\]""", source))
         assert used == set(names)
 
 
-@pytest.mark.parametrize('values, named', [
+@pytest.mark.parametrize(('values', 'named'), [
     ({'min_bytes': 600, 'max_bytes': 500}, 'min_bytes'), ({'cameras': ['a', 'a']}, 'cameras'),
     ({'cameras': ['']}, 'cameras'), ({'priorities': [1.0, 2.0]}, 'priorities')])
 def test_combinations_are_checked(values, named):
@@ -236,5 +235,6 @@ def test_rviz_shows_topics_that_are_published():
     decoded = decoded_topics(linked)
     outputs = {decoded.picture, decoded.plain, detected_topics(decoded.picture).overlay}
     document = yaml.safe_load((ROOT / 'rviz/base_station.rviz').read_text())
-    shown = {display['Topic']['Value'] for display in document['Visualization Manager']['Displays']}
+    displays = document['Visualization Manager']['Displays']
+    shown = {display['Topic']['Value'] for display in displays}
     assert shown == {f'/{name}' for name in outputs}

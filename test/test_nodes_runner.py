@@ -2,28 +2,27 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 import sys
 import time
-from pathlib import Path
-
-import pytest
-import yaml
 
 from gsc_ros.codec.errors import InvalidInputError, MissingDependencyError
 from gsc_ros.commands import run as command
 from gsc_ros.nodes.tables import ENCODER
 from gsc_ros.runner import (
-    FASTDDS_TRANSPORTS,
-    NodeSpec,
-    ProcessGroup,
     base_specs,
+    FASTDDS_TRANSPORTS,
     loopback_specs,
     node_environment,
+    NodeSpec,
+    ProcessGroup,
     ros_arguments,
 )
+import pytest
+import yaml
 
 STAND_INS = {
-    'polite': 'import signal, time\nprint("up", flush=True)\n'
+    'polite': 'import signal, time\nprint("[gsc_polite]: active: up", flush=True)\n'
               'try:\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    print("bye")\n',
     'stubborn': 'import signal, time\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n'
                 'print("up", flush=True)\ntime.sleep(60)\n',
@@ -36,7 +35,7 @@ STAND_INS = {
 
 @pytest.fixture
 def stand_in(tmp_path, monkeypatch):
-    """Makes specs of stand-in modules."""
+    """Make specs of stand-in modules."""
     for name, source in STAND_INS.items():
         (tmp_path / f'{name}.py').write_text(source)
     monkeypatch.setenv('PYTHONPATH', str(tmp_path))
@@ -64,9 +63,9 @@ def test_stop_is_clean_and_kills_only_the_stubborn(stand_in, tmp_path):
     assert group.tail('gsc_polite', 1) == 'bye\n'
 
 
-@pytest.mark.parametrize('module, code', [('broken', 3), ('done', 0)])
+@pytest.mark.parametrize(('module', 'code'), [('broken', 3), ('done', 0)])
 def test_the_end_of_one_ends_all(stand_in, tmp_path, module, code):
-    """wait reports who ended first and stops the others."""
+    """Wait reports who ended first and stops the others."""
     with ProcessGroup([stand_in('polite'), stand_in(module)], log_dir=tmp_path / 'log') as group:
         until_up(group, 'gsc_polite')
         assert group.wait(30) == {'gsc_polite': None, f'gsc_{module}': code}
@@ -85,8 +84,8 @@ def test_a_node_that_is_not_required_may_end(stand_in, tmp_path):
 def test_arguments_environment_and_parameters(stand_in, tmp_path):
     """A node gets its name, namespace, remaps and files, the last with the parameters."""
     extra = tmp_path / 'extra.yaml'
-    spec = stand_in('shows', params={'word': 'no', 'number': 2.0, 'empty': []}, namespace='/robot1/',
-                    params_files=[extra], remaps={'a': 'b'})
+    spec = stand_in('shows', params={'word': 'no', 'number': 2.0, 'empty': []},
+                    namespace='/robot1/', params_files=[extra], remaps={'a': 'b'})
     with ProcessGroup([spec], log_dir=tmp_path / 'log', env={'MARK': 'seen'}) as group:
         group.wait(30)
     written = tmp_path / 'log' / 'gsc_shows.params.yaml'
@@ -137,6 +136,9 @@ def test_run_starts_the_right_nodes(tmp_path):
     base = command.node_specs(arguments('base', '--namespace', 'station'))
     assert names(base) == ['decoder', 'detector']
     assert {spec.full_name for spec in base} == {'/station/gsc_decoder', '/station/gsc_detector'}
+    heard = command.node_specs(arguments('base', '--input', 'topic:/camera/image_raw/gsc'))
+    assert [spec.params for spec in heard] == [
+        {'streams': ['/camera/image_raw/gsc']}, {'images': ['/camera/decoded/image_raw']}]
     loop = command.node_specs(arguments('loopback', '--kbps', '8'))
     assert names(loop) == ['encoder', 'link', 'decoder', 'detector']
     assert loop[0].params == {'bytes_per_second': ENCODER['bytes_per_second'].default}
@@ -148,41 +150,58 @@ def test_run_starts_the_right_nodes(tmp_path):
 
 def test_run_input_joins_all_nodes(tmp_path):
     """A file brings the player; a topic is followed through encoder, link, decoder, detector."""
-    played = command.node_specs(arguments('loopback', '--input', str(tmp_path)))
-    assert names(played) == ['encoder', 'link', 'decoder', 'detector', 'player']
-    assert played[-1].params == {'input': str(tmp_path), 'topic': 'camera/image_raw'}
-    assert not played[-1].required
-    live = command.node_specs(arguments('loopback', '--input', 'topic:/front/image'))
-    assert [spec.params for spec in live] == [
-        {'cameras': ['/front/image']}, {'streams': ['/front/image/gsc']},
-        {'streams': ['/base/front/image/gsc']}, {'images': ['/base/front/decoded/image_raw']}]
+    played = arguments('loopback', '--input', str(tmp_path), '--namespace', 'robot1')
+    player, = command.player_specs(played)
+    assert player.full_name == '/robot1/gsc_player'
+    assert player.params == {'input': str(tmp_path), 'topic': 'camera/image_raw'}
+    assert command.node_specs(played)[0].params['cameras'] == ['camera/image_raw']
+    live = arguments('loopback', '--input', 'topic:/front/image/compressed')
+    assert command.player_specs(live) == []
+    encoder, link, decoder, detector = (spec.params for spec in command.node_specs(live))
+    assert encoder == {'cameras': ['/front/image'], 'transport': 'compressed'}
+    assert link == {'streams': ['/front/image/gsc'], 'prefix': 'base'}
+    assert decoder == {'streams': ['/base/front/image/gsc']}
+    assert detector == {'images': ['/base/front/decoded/image_raw']}
 
 
 @pytest.mark.parametrize('words', [
-    ('base', '--kbps', '8'), ('base', '--input', 'x'), ('robot', '--input', '/no/such/file'),
+    ('base', '--kbps', '8'), ('base', '--input', 'x'), ('base', '--input', 'topic:/x'),
+    ('robot', '--input', '/no/such/file'),
     ('robot', '--input', 'topic:'), ('robot', '--kbps', '0'), ('robot', '--params', '/no/file')])
 def test_run_refuses_arguments_that_do_not_fit(words):
     """Each names what is wrong."""
     with pytest.raises(InvalidInputError):
-        command.node_specs(arguments(*words))
+        command.node_specs(arguments(*words)) + command.player_specs(arguments(*words))
 
 
-def stand_in_run(monkeypatch, specs: list[NodeSpec], tmp_path: Path, *words: str) -> int:
-    """``gsc run`` with stand-ins."""
-    monkeypatch.setattr(command, 'node_specs', lambda args: specs)
+def stand_in_run(monkeypatch, nodes: list[NodeSpec], player: list[NodeSpec], tmp_path: Path,
+                 *words: str) -> int:
+    """Do ``gsc run`` with stand-ins."""
+    monkeypatch.setattr(command, 'node_specs', lambda args: nodes)
+    monkeypatch.setattr(command, 'player_specs', lambda args: player)
     monkeypatch.setattr(command.importlib.util, 'find_spec', lambda name: object())
     return command.run(arguments('robot', '--log-dir', str(tmp_path / 'log'), *words))
 
 
 def test_run_ends_with_its_nodes(monkeypatch, stand_in, tmp_path, capsys):
-    """A failed node: 1 and its last lines; the time is up, or the input ended: 0."""
-    specs = [stand_in('polite'), stand_in('broken')]
-    assert stand_in_run(monkeypatch, specs, tmp_path) == 1
+    """A node that ends: 1 and its last lines; the time is up, or the input has ended: 0."""
+    polite, broken, done = (stand_in(name) for name in ('polite', 'broken', 'done'))
+    assert stand_in_run(monkeypatch, [polite, broken], [], tmp_path) == 1
     assert 'gsc_broken ended with 3:\nwhat went wrong' in capsys.readouterr().err
-    assert stand_in_run(monkeypatch, specs[:1], tmp_path, '--seconds', '0.3') == 0
+    assert stand_in_run(monkeypatch, [polite], [broken], tmp_path) == 1
+    assert 'gsc_broken ended with 3' in capsys.readouterr().err
+    assert stand_in_run(monkeypatch, [polite], [], tmp_path, '--seconds', '0.3') == 0
     monkeypatch.setattr(command, 'DRAIN_S', 0.2)
-    specs = [stand_in('polite'), stand_in('done', required=False)]
-    assert stand_in_run(monkeypatch, specs, tmp_path) == 0
+    assert stand_in_run(monkeypatch, [polite], [done], tmp_path) == 0
+
+
+def test_the_player_waits_for_the_nodes(stand_in, tmp_path):
+    """A group is active once every log says so."""
+    group = ProcessGroup([stand_in('polite')], log_dir=tmp_path / 'log')
+    assert not group.active()
+    with group:
+        until_up(group, 'gsc_polite')
+        assert group.active()
 
 
 def test_run_without_ros_names_the_cure(monkeypatch):

@@ -3,12 +3,11 @@ from __future__ import annotations
 
 import threading
 
-import numpy as np
-
 from gsc_ros.codec.objects import SceneObject
 from gsc_ros.nodes.overlay import class_colour, draw_objects
 from gsc_ros.nodes.scene import RefreshRule, Scene, SceneWatcher
 from gsc_ros.nodes.worker import LatestSlots, Worker
+import numpy as np
 
 SECOND_NS = 10**9
 PATIENCE_S = 20.0
@@ -77,7 +76,7 @@ def test_worker_calls_again_after_the_time_it_asked_for():
 
 
 def picture(level: int) -> np.ndarray:
-    """A picture whose left half has this grey level."""
+    """Make a picture whose left half has this grey level."""
     out = np.zeros((48, 64, 3), np.uint8)
     out[:, :32] = level
     return out
@@ -128,7 +127,8 @@ def test_scene_keeps_the_last_known_after_an_error():
 def test_overlay_draws_boxes_and_leaves_the_source_alone():
     """The box's edge has the class's colour, pixels far away stay."""
     source = np.full((120, 160, 3), 40, np.uint8)
-    boxes = [SceneObject(0, 0.9, (0.25, 0.5, 0.75, 0.9)), SceneObject(56, 0.4, (0.0, 0.0, 1.0, 1.0))]
+    boxes = [SceneObject(0, 0.9, (0.25, 0.5, 0.75, 0.9)),
+             SceneObject(56, 0.4, (0.0, 0.0, 1.0, 1.0))]
     drawn = draw_objects(source, boxes)
     assert (source == 40).all()
     assert tuple(drawn[90, 40]) == class_colour(0)

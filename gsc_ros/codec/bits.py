@@ -11,17 +11,17 @@ class BitWriter:
         self._length = 0
 
     def u(self, name: str, value: int, bits: int = 1) -> None:
-        """Write a field of ``bits`` bits: u(n) in the standard."""
+        """Append a field of ``bits`` bits (u, n bits, in the standard)."""
         self._names.append((self._length, name))
         self._bits.append(f'{value:0{bits}b}')
         self._length += bits
 
     def ue(self, name: str, value: int) -> None:
-        """Write an unsigned Exp-Golomb code: ue(v)."""
+        """Append an unsigned Exp-Golomb code (ue in the standard)."""
         self.u(name, value + 1, 2 * (value + 1).bit_length() - 1)
 
     def se(self, name: str, value: int) -> None:
-        """Write a signed Exp-Golomb code: se(v)."""
+        """Append a signed Exp-Golomb code (se in the standard)."""
         self.ue(name, 2 * value - 1 if value > 0 else -2 * value)
 
     def finish(self) -> bytes:

@@ -7,9 +7,9 @@ turns into the same bytes again.
 from __future__ import annotations
 
 import binascii
-import struct
 from dataclasses import dataclass
 from enum import IntEnum
+import struct
 
 from gsc_ros.codec.errors import InvalidInputError, PacketError
 from gsc_ros.codec.objects import BYTES_PER_OBJECT, MAX_OBJECTS

@@ -11,11 +11,10 @@ from bisect import bisect_right
 from functools import lru_cache
 from pathlib import Path
 
-import numpy as np
-
 from gsc_ros.codec import entropy
 from gsc_ros.codec.bitstream import MAX_CAPTION_BYTES
 from gsc_ros.codec.errors import InvalidInputError, PacketError
+import numpy as np
 
 TABLES_FILE = Path(__file__).with_name('caption_tables.npz')
 MAX_CHARACTERS = 1024

@@ -4,9 +4,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
-
 from gsc_ros.codec.bitstream import CoderId
+import numpy as np
 
 
 @dataclass(frozen=True)

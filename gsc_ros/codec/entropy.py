@@ -1,6 +1,7 @@
 """
-Range coding on stored integer frequency tables: constriction's queue coder (range coding after
-Martin, 1979; constriction: Bamler, arXiv 2201.01741) behind integers only.
+Range coding on stored integer frequency tables, by constriction's queue coder.
+
+Sources: Martin, 1979 (range coding); Bamler, arXiv 2201.01741 (constriction).
 
 Both ends turn a row of integers into the same model: frequency / 2**16 and its partial sums are
 exact in float64, and constriction's fast quantiser uses one rounding division and one product.
@@ -9,10 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-import numpy as np
 from constriction import stream
-
 from gsc_ros.codec.errors import InvalidInputError, PacketError
+import numpy as np
 
 FREQUENCY_BITS = 16
 TOTAL = 1 << FREQUENCY_BITS

@@ -5,28 +5,37 @@ x265 (through PyAV) codes, ffmpeg decodes; docs/BITSTREAM.md, section 6, has the
 """
 from __future__ import annotations
 
+from bisect import bisect_left
 from fractions import Fraction
-from math import ceil, log2
+from math import ceil, log2, sqrt
 
 import av
-import numpy as np
-
-from gsc_ros.codec.bitstream import MAX_SIDE, MIN_SIDE, CoderId
+from gsc_ros.codec.bitstream import CoderId, MAX_SIDE, MIN_SIDE
 from gsc_ros.codec.coder import Coded
-from gsc_ros.codec.errors import BudgetError, InvalidInputError, MissingDependencyError, PacketError
-from gsc_ros.codec.hevc_headers import MAX_QP, ctu_log2, rebuild, strip
-from gsc_ros.codec.resample import Planes, enlarge, shrink
+from gsc_ros.codec.errors import (
+    BudgetError,
+    InvalidInputError,
+    MissingDependencyError,
+    PacketError,
+)
+from gsc_ros.codec.hevc_headers import ctu_log2, MAX_QP, rebuild, strip
+from gsc_ros.codec.resample import enlarge, Planes, shrink
+import numpy as np
 
 # Downscale factors in quarters; the packet's quality is the index. Append-only.
 FACTOR_QUARTERS = (4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 64, 96, 128, 192, 256)
-# The factor that looks best (VGG distance on training pictures) from this many bits per source
-# pixel on; see docs/BITSTREAM.md for the command and the figures.
-_FINEST_FROM_BPP = ((0.25, 4), (0.06, 6), (0.03, 8), (0.02, 12), (0.01, 16), (0.005, 20),
-                    (0.003, 24), (0.0, 32))
+# The picture is shrunk just so far that it fits with this quantiser: below it blocks show, above
+# it the shrinking costs more than it saves (VGG distance and PSNR on training pictures; the
+# figures are in docs/BITSTREAM.md, section 6).
+_SIZING_QP = 48
 _MIN_QP = 10                # below it bytes buy nothing that the eye sees
+# Starting points only; the search corrects them: a typical picture is best shrunk by
+# this / sqrt(bits per pixel) quarters; the bytes go as 1 / factor and halve in six steps of QP
+_TYPICAL_QUARTERS = 1.15
+_QP_PER_OCTAVE = 6.0
+_WORTH_A_TRY = 1.1          # a finer factor is tried if its predicted bytes / max_bytes is less
 _UNIT = 8                   # coded sides are multiples of the smallest coding unit
 _MIN_CODED = 16
-_QP_PER_OCTAVE = 6.0        # so many steps of the quantiser halve the bytes, nearly
 _PRESET = 'slow'
 # CQP on one thread; everything that would add NAL units or vary the headers is off
 _X265 = ('log-level=none:pools=none:frame-threads=1:wpp=0:annexb=1:info=0:keyint=1:bframes=0:'
@@ -58,25 +67,19 @@ class HevcCoder:
         """
         Code ``picture`` (H, W, 3) uint8 RGB into at most ``max_bytes`` (see ``PictureCoder``).
 
-        The downscale factor follows from the bits per pixel; the quantiser is the finest that
-        fits; where none does, coarser factors are tried.
+        The finest downscale factor that fits with a coarse quantiser is taken, then the finest
+        quantiser that fits.
         """
         _check_picture(picture)
-        height, width = picture.shape[:2]
-        smallest = 0
-        for quality in range(_first_quality(8 * max_bytes / (width * height)),
-                             len(FACTOR_QUARTERS)):
-            planes = shrink(picture, *coded_size(width, height, quality))
-            search = _QuantiserSearch(planes, max_bytes)
-            if search.best is not None:
-                return Coded(quality, search.best)
-            smallest = search.smallest
-        raise BudgetError(max_bytes, smallest)
+        trials = _Trials(picture)
+        quality = _finest_factor(trials, max_bytes)
+        qp = _finest_quantiser(trials, quality, max_bytes)
+        return Coded(quality, trials.latent(quality, qp))
 
     def decode(self, coded: Coded, width: int, height: int) -> np.ndarray:
         """Return the plain picture, uint8 (height, width, 3) RGB (see ``PictureCoder``)."""
         size = coded_size(width, height, coded.quality)
-        return enlarge(_decode_planes(rebuild(coded.data, *size), *size), width, height)
+        return enlarge(decode_planes(coded.data, *size), width, height)
 
 
 def _check_picture(picture: np.ndarray) -> None:
@@ -87,47 +90,70 @@ def _check_picture(picture: np.ndarray) -> None:
         raise InvalidInputError('picture', picture.shape, f'sides {MIN_SIDE}..{MAX_SIDE}')
 
 
-def _first_quality(bpp: float) -> int:
-    quarters = next((q for limit, q in _FINEST_FROM_BPP if bpp >= limit), FACTOR_QUARTERS[-1])
-    return FACTOR_QUARTERS.index(quarters)
+class _Trials:
+    """Latents of one picture at several factors and quantisers, each made once."""
+
+    def __init__(self, picture: np.ndarray) -> None:
+        self._picture = picture
+        self.height, self.width = picture.shape[:2]
+        self._planes: dict[int, Planes] = {}
+        self._latents: dict[tuple[int, int], bytes] = {}
+
+    def latent(self, quality: int, qp: int) -> bytes:
+        if quality not in self._planes:
+            size = coded_size(self.width, self.height, quality)
+            self._planes[quality] = shrink(self._picture, *size)
+        if (quality, qp) not in self._latents:
+            self._latents[quality, qp] = encode_planes(self._planes[quality], qp)
+        return self._latents[quality, qp]
 
 
-class _QuantiserSearch:
+def _finest_factor(trials: _Trials, max_bytes: int) -> int:
+    """First quality that fits at ``_SIZING_QP``; the last one if none does."""
+    bpp = 8 * max(max_bytes, 1) / (trials.width * trials.height)
+    too_long, fits = -1, len(FACTOR_QUARTERS) - 1
+    quality = bisect_left(FACTOR_QUARTERS, _TYPICAL_QUARTERS / sqrt(bpp))
+    while too_long + 1 < fits:
+        quality = min(max(quality, too_long + 1), fits - 1)
+        length = len(trials.latent(quality, _SIZING_QP))
+        wanted = FACTOR_QUARTERS[quality] * length / max(max_bytes, 1)
+        if length > max_bytes:
+            too_long = quality
+        elif quality == 0 or wanted > _WORTH_A_TRY * FACTOR_QUARTERS[quality - 1]:
+            return quality
+        else:
+            fits = quality
+        quality = bisect_left(FACTOR_QUARTERS, wanted)
+    return fits
+
+
+def _finest_quantiser(trials: _Trials, quality: int, max_bytes: int) -> int:
     """
-    Finds the finest quantiser whose latent fits, in as few runs of x265 as it can.
+    Lowest QP that fits, in few trials: each one predicts where the next must be.
 
-    Bytes halve about every six steps, so each run predicts where the next must be; the search
-    ends when two neighbours, one too long and one that fits, are known.
+    :raises BudgetError: if none does.
     """
-
-    best: bytes | None = None
-    smallest = 0
-
-    def __init__(self, planes: Planes, max_bytes: int) -> None:
-        too_fine, fits = _MIN_QP - 1, MAX_QP + 1
-        qp = _guess(planes, max_bytes)
-        while too_fine + 1 < fits:
-            qp = min(max(qp, too_fine + 1), fits - 1)
-            latent = _encode_planes(planes, qp)
-            if len(latent) <= max_bytes:
-                fits, self.best = qp, latent
-            else:
-                too_fine, self.smallest = qp, len(latent)
-            octaves = log2(len(latent) / max(max_bytes, 1))
-            qp += ceil(_QP_PER_OCTAVE * octaves) or -1
+    too_long, fits = _MIN_QP - 1, MAX_QP + 1
+    qp = _SIZING_QP
+    while too_long + 1 < fits:
+        length = len(trials.latent(quality, qp))
+        if length > max_bytes:
+            too_long = qp
+        else:
+            fits = qp
+        if too_long == MAX_QP:
+            raise BudgetError(max_bytes, length)
+        qp += ceil(_QP_PER_OCTAVE * log2(length / max(max_bytes, 1)))
+        qp = min(max(qp, too_long + 1), fits - 1)
+    return fits
 
 
-def _guess(planes: Planes, max_bytes: int) -> int:
-    luma = planes[0].astype(np.int16)
-    detail = (np.abs(np.diff(luma, axis=0)).mean() + np.abs(np.diff(luma, axis=1)).mean()) / 2
-    bits = 8 * max(max_bytes, 1) / luma.size
-    return round(_GUESS[0] + _GUESS[1] * log2(bits) + _GUESS[2] * log2(detail + 0.1))
+def encode_planes(planes: Planes, qp: int) -> bytes:
+    """
+    Latent of 4:2:0 planes (sides in multiples of 8 from 16) at a quantiser of 0..51.
 
-
-_GUESS = (27.0, -6.0, 5.0)
-
-
-def _encode_planes(planes: Planes, qp: int) -> bytes:
+    :raises MissingDependencyError: if this PyAV has no x265, or one with other headers.
+    """
     height, width = planes[0].shape
     try:
         context = av.CodecContext.create('libx265', 'w')
@@ -144,7 +170,13 @@ def _encode_planes(planes: Planes, qp: int) -> bytes:
     return strip(b''.join(bytes(packet) for packet in packets), width, height, qp)
 
 
-def _decode_planes(stream: bytes, width: int, height: int) -> Planes:
+def decode_planes(latent: bytes, width: int, height: int) -> Planes:
+    """
+    4:2:0 planes of a latent, bit-exact on every machine.
+
+    :raises PacketError: if they cannot be decoded.
+    """
+    stream = rebuild(latent, width, height)
     context = av.CodecContext.create('hevc', 'r')
     context.thread_count = 1
     try:

@@ -1,4 +1,4 @@
-"""Shrinking and enlarging of pictures for the standard coder, as products with small matrices."""
+"""Shrinking and enlarging of pictures for the standard coder, as products with band matrices."""
 from __future__ import annotations
 
 from functools import lru_cache
@@ -6,6 +6,7 @@ from functools import lru_cache
 import numpy as np
 
 _LOBES = 3   # of the Lanczos window
+_BAND = 64   # outputs that one product makes: a long axis costs no more a sample than a short one
 
 # ITU-R BT.601 in full range (as in JFIF): luma weights of R, G, B; chroma is scaled to +-127.5
 _KR, _KB = 0.299, 0.114
@@ -22,9 +23,9 @@ def _lanczos(x: np.ndarray) -> np.ndarray:
 
 
 @lru_cache(maxsize=64)
-def resampling_matrix(size_out: int, size_in: int) -> np.ndarray:
+def _bands(size_out: int, size_in: int) -> list[tuple[slice, slice, np.ndarray]]:
     """
-    Lanczos resampling of one axis as a matrix, float32 (size_out, size_in), rows sum to 1.
+    Lanczos resampling of one axis: (outputs, inputs, float32 matrix) for each run of outputs.
 
     Both grids cover the same span; shrinking widens the kernel (antialiasing); beyond the border
     the border sample is repeated. Source: Duchon, 1979, "Lanczos filtering in one and two
@@ -32,22 +33,32 @@ def resampling_matrix(size_out: int, size_in: int) -> np.ndarray:
     """
     scale = max(1.0, size_in / size_out)
     reach = int(_LOBES * scale) + 1
-    centres = (np.arange(size_out) + 0.5) * size_in / size_out - 0.5
-    places = np.floor(centres)[:, None].astype(np.int64) + np.arange(-reach, reach + 1)
-    weights = _lanczos((places - centres[:, None]) / scale)
-    matrix = np.zeros((size_out, size_in))
-    np.add.at(matrix, (np.arange(size_out)[:, None], np.clip(places, 0, size_in - 1)), weights)
-    matrix /= matrix.sum(1, keepdims=True)
-    result = matrix.astype(np.float32)
-    result.flags.writeable = False   # shared by all callers of the cache
-    return result
+    bands = []
+    for start in range(0, size_out, _BAND):
+        stop = min(start + _BAND, size_out)
+        centres = (np.arange(start, stop) + 0.5) * size_in / size_out - 0.5
+        places = np.floor(centres)[:, None].astype(np.int64) + np.arange(-reach, reach + 1)
+        weights = _lanczos((places - centres[:, None]) / scale)
+        weights /= weights.sum(1, keepdims=True)
+        places = np.clip(places, 0, size_in - 1)
+        first, last = int(places.min()), int(places.max())
+        matrix = np.zeros((stop - start, last + 1 - first), np.float32)
+        np.add.at(matrix, (np.arange(stop - start)[:, None], places - first), weights)
+        bands.append((slice(start, stop), slice(first, last + 1), matrix))
+    return bands
 
 
 def resample(planes: np.ndarray, width: int, height: int) -> np.ndarray:
-    """Resample float32 planes (..., H, W) to (..., height, width)."""
-    rows = resampling_matrix(height, planes.shape[-2])
-    columns = resampling_matrix(width, planes.shape[-1])
-    return np.matmul(np.matmul(rows, planes), columns.T)
+    """Resample float32 planes (n, H, W) to (n, height, width)."""
+    if planes.shape[1:] == (height, width):
+        return planes
+    rows = np.empty((len(planes), height, planes.shape[2]), np.float32)
+    for outputs, inputs, matrix in _bands(height, planes.shape[1]):
+        np.matmul(matrix, planes[:, inputs], out=rows[:, outputs])
+    result = np.empty((len(planes), height, width), np.float32)
+    for outputs, inputs, matrix in _bands(width, planes.shape[2]):
+        result[..., outputs] = np.matmul(rows[..., inputs], matrix.T)
+    return result
 
 
 def _to_bytes(plane: np.ndarray) -> np.ndarray:
@@ -70,7 +81,7 @@ def shrink(picture: np.ndarray, width: int, height: int) -> Planes:
 
 def enlarge(planes: Planes, width: int, height: int) -> np.ndarray:
     """Picture uint8 (height, width, 3) RGB from 4:2:0 planes as ``shrink`` makes them."""
-    luma = resample(planes[0].astype(np.float32), width, height)
+    (luma,) = resample(planes[0][None].astype(np.float32), width, height)
     chroma = np.stack(planes[1:]).astype(np.float32) - 128
     blue, red = resample(chroma, width, height)
     picture = np.empty((height, width, 3), np.uint8)

@@ -32,6 +32,7 @@ class Entry:
     sent_ns: int | None = None
     received_ns: int | None = None
     decoded_ns: int | None = None
+    touched_ns: int | None = None        # when the last decoded view has arrived
     pictures: dict[str, ReadPicture] = field(default_factory=dict)
     detections: dict[str, list[SceneObject]] = field(default_factory=dict)
 
@@ -84,12 +85,12 @@ class Recording:
             self._ring_bytes -= self._ring.popitem(last=False)[1][0]
 
     def sent(self, stamp_ns: int, data: bytes, now_ns: int) -> None:
-        """The robot has handed a packet to the link."""
+        """Note that the robot has handed a packet to the link."""
         self._entry(stamp_ns).sent_ns = now_ns
         self._event(SENT, now_ns, stamp_ns=stamp_ns, bytes=len(data))
 
     def received(self, stamp_ns: int, data: bytes, now_ns: int) -> ReadPicture | None:
-        """A packet has crossed the link; returns its camera picture where that is known."""
+        """Note a packet that has crossed the link; return its camera picture where known."""
         entry = self._entry(stamp_ns)
         entry.received_ns, entry.data = now_ns, data
         try:
@@ -100,27 +101,28 @@ class Recording:
         return entry.pictures.get(CAMERA)
 
     def picture(self, view: str, stamp_ns: int, read: ReadPicture, now_ns: int) -> None:
-        """A decoded picture has arrived; ``view`` is ``PLAIN`` or ``DECODED``."""
+        """Take a decoded picture; ``view`` is ``PLAIN`` or ``DECODED``."""
         entry = self._entry(stamp_ns)
         entry.pictures[view] = read
+        entry.touched_ns = now_ns
         if view == DECODED:
             entry.decoded_ns = now_ns
 
     def detected(self, view: str, stamp_ns: int, objects: Sequence[SceneObject]) -> None:
-        """Detections on one of the three views; too late ones are dropped."""
+        """Take detections on one of the three views; too late ones are dropped."""
         if stamp_ns in self._entries:
             self._entries[stamp_ns].detections[view] = list(objects)
 
     def diagnostics(self, values: dict[str, float], now_ns: int) -> None:
-        """Figures that a node has published about itself, such as ``encode_ms``."""
+        """Take figures that a node has published about itself, such as ``encode_ms``."""
         self._event(DIAGNOSTICS, now_ns, **values)
 
     def advance(self, now_ns: int) -> None:
         """Write the entries that are complete, have waited too long or are too many."""
         limits = self._limits
         for stamp_ns, entry in list(self._entries.items()):
-            waited = entry.decoded_ns is not None and \
-                now_ns - entry.decoded_ns > limits.patience_ns
+            waited = entry.touched_ns is not None and \
+                now_ns - entry.touched_ns > limits.patience_ns
             if entry.complete(limits.detections) or waited or \
                     len(self._entries) > limits.pending:
                 self._finish(self._entries.pop(stamp_ns))

@@ -42,7 +42,7 @@ def ms_ssim(picture: np.ndarray, reference: np.ndarray) -> float:
 
     :raises InvalidInputError: if a side is below ``MS_SSIM_MIN_SIDE`` pixels.
     """
-    import pytorch_msssim
+    import pytorch_msssim  # type: ignore[import-untyped]
     import torch
     check_pair(picture, reference)
     if min(picture.shape[:2]) < MS_SSIM_MIN_SIDE:

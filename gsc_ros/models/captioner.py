@@ -1,15 +1,13 @@
 """One short line about a picture: from its objects, or by an image-to-text model."""
 from __future__ import annotations
 
-import importlib
-import os
 from collections.abc import Sequence
 from contextlib import suppress
+import importlib
+import os
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
-
-import numpy as np
 
 from gsc_ros.codec.classes import COCO_NAMES
 from gsc_ros.codec.errors import CheckpointError, MissingDependencyError
@@ -17,6 +15,7 @@ from gsc_ros.codec.objects import SceneObject
 from gsc_ros.models.network import unreachable
 from gsc_ros.models.scene_words import scene_words
 from gsc_ros.models.torchvision_shim import import_torchvision
+import numpy as np
 
 MAX_CHARACTERS = 60
 SCENE = 'scene'

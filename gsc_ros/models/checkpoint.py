@@ -24,6 +24,7 @@ def save(model: nn.Module, config: Any, path: Path, half: bool = True,
         return (tensor.half() if small else tensor).detach().cpu().contiguous()
     tensors = {name: stored(value) for name, value in model.state_dict().items()}
     save_file(tensors, path, {'config': json.dumps(asdict(config)), **(metadata or {})})
+    path.chmod(0o644)   # safetensors makes private files
 
 
 def load(build: Any, config: type, path: Path, device: str = 'cpu') -> nn.Module:

@@ -1,20 +1,19 @@
 """Objects in a picture, by an ultralytics YOLO or by the embedded one."""
 from __future__ import annotations
 
-import logging
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+import logging
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import Any, TYPE_CHECKING
 
 from gsc_ros.codec.classes import COCO_NAMES
 from gsc_ros.codec.errors import CheckpointError, InvalidInputError
 from gsc_ros.codec.objects import SceneObject
 from gsc_ros.models.network import unreachable
-from gsc_ros.models.yolo import ARCHITECTURE, WEIGHTS, cache_folder, load_yolo, prepare_ultralytics
+from gsc_ros.models.yolo import ARCHITECTURE, cache_folder, load_yolo, prepare_ultralytics, WEIGHTS
+import numpy as np
 
 if TYPE_CHECKING:
     from ultralytics import YOLO
@@ -54,9 +53,7 @@ class Detector:
         self._settings: dict[str, Any] = {
             'device': device, 'conf': confidence, 'imgsz': image_size, 'verbose': False,
             'save': False}
-        with _threads_kept():
-            # The first prediction sets the device up; a failure belongs to loading, not to use.
-            first = self._predict(np.zeros((64, 64, 3), np.uint8))
+        first = self._first_prediction()
         ids = {name: index for index, name in enumerate(COCO_NAMES)}
         self._coco = {index: ids[name] for index, name in first.names.items() if name in ids}
         if not self._coco:
@@ -77,11 +74,16 @@ class Detector:
                                          (x0, y0, x1, y1)))
         return sorted(found, key=lambda item: -item.score)
 
-    def _predict(self, bgr: np.ndarray) -> Any:
+    def _first_prediction(self) -> Any:
+        """Set model and device up now: a failure belongs to loading, not to use."""
         try:
-            return self._yolo.predict(bgr, **self._settings)[0]
-        except (RuntimeError, ValueError) as error:
+            with _threads_kept():
+                return self._predict(np.zeros((64, 64, 3), np.uint8))
+        except Exception as error:   # a damaged file may raise anything
             raise CheckpointError(self.name, str(error)) from error
+
+    def _predict(self, bgr: np.ndarray) -> Any:
+        return self._yolo.predict(bgr, **self._settings)[0]
 
 
 def load_detector(source: str = DEFAULT_SOURCE, device: str = 'cpu',

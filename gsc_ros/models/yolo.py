@@ -1,20 +1,19 @@
 """ultralytics without side effects, and the embedded YOLO's architecture and weights."""
 from __future__ import annotations
 
-import importlib
-import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+import importlib
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import yaml
+import tempfile
+from typing import Any, TYPE_CHECKING
 
 from gsc_ros.codec.classes import COCO_NAMES
 from gsc_ros.codec.errors import CheckpointError, MissingDependencyError
 from gsc_ros.models.torchvision_shim import import_torchvision
+import yaml
 
 if TYPE_CHECKING:
     from ultralytics.nn.tasks import DetectionModel
@@ -82,7 +81,7 @@ def load_yolo(weights: Path = WEIGHTS) -> DetectionModel:
 
 
 def cache_folder() -> Path:
-    """Where downloads and ultralytics' settings go: the user's cache, else the temporary folder."""
+    """Folder of downloads and settings: in the user's cache, else in the temporary folder."""
     home = Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache') / 'gsc_ros'
     try:
         home.mkdir(parents=True, exist_ok=True)

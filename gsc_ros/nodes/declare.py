@@ -4,6 +4,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from gsc_ros.codec.errors import InvalidInputError
+from gsc_ros.nodes.parameters import Parameter, Table
 from rcl_interfaces.msg import (
     FloatingPointRange,
     IntegerRange,
@@ -14,12 +16,9 @@ from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValu
 from rclpy.node import Node
 from rclpy.parameter import Parameter as RosParameter
 
-from gsc_ros.codec.errors import InvalidInputError
-from gsc_ros.nodes.parameters import Parameter, Table
-
 
 def descriptor(parameter: Parameter) -> ParameterDescriptor:
-    """Description and range for ``ros2 param describe``."""
+    """Make description and range for ``ros2 param describe``."""
     described = ParameterDescriptor(
         name=parameter.name, description=parameter.description,
         additional_constraints=parameter.allowed,
@@ -35,7 +34,8 @@ def descriptor(parameter: Parameter) -> ParameterDescriptor:
 
 
 class NodeParameters:
-    """The checked values of a node's parameters.
+    """
+    The checked values of a node's parameters.
 
     A bad value from file or command line does not stop the node from being made: it is kept back
     until ``require_valid``, so that ``configure`` fails with it and a corrected value can be set.
@@ -56,7 +56,7 @@ class NodeParameters:
         self._changed = changed
 
     def __getitem__(self, name: str) -> Any:
-        """The value of ``name``."""
+        """Return the value of ``name``."""
         return self.values[name]
 
     def require_valid(self) -> None:

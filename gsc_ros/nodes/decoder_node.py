@@ -5,11 +5,6 @@ import sys
 import time
 from typing import Any
 
-from rclpy.publisher import Publisher
-from rclpy.subscription import Subscription
-from sensor_msgs.msg import CameraInfo, Image
-from std_msgs.msg import Header, String
-
 from gsc_msgs.msg import ObjectArray, SemanticFrame, StreamInfo
 from gsc_ros.codec.bitstream import Packet, unpack
 from gsc_ros.codec.caption import decode_caption
@@ -23,6 +18,10 @@ from gsc_ros.nodes.messages import object_array, scale_camera_info
 from gsc_ros.nodes.qos import input_qos, latched_qos, output_qos
 from gsc_ros.nodes.tables import DECODER
 from gsc_ros.nodes.worker import LatestSlots, Worker
+from rclpy.publisher import Publisher
+from rclpy.subscription import Subscription
+from sensor_msgs.msg import CameraInfo, Image
+from std_msgs.msg import Header, String
 
 SEQUENCES = 1 << 16
 LARGEST_GAP = 1000  # a larger jump of the sequence is a restarted encoder, not loss

@@ -5,21 +5,20 @@ import sys
 import time
 from typing import Any
 
-from rclpy.publisher import Publisher
-from rclpy.subscription import Subscription
-from sensor_msgs.msg import Image
-
 from gsc_msgs.msg import ObjectArray
 from gsc_ros.codec.errors import GscError
 from gsc_ros.nodes import topics
 from gsc_ros.nodes.diagnostics import Counters
 from gsc_ros.nodes.images import image_from_picture, picture_from_image
 from gsc_ros.nodes.lifecycle import GscNode, run_node
-from gsc_ros.nodes.messages import Detection2DArray, detection_array, object_array
+from gsc_ros.nodes.messages import DETECTION_ARRAY, detection_array, object_array
 from gsc_ros.nodes.overlay import draw_objects
 from gsc_ros.nodes.qos import input_qos, output_qos
 from gsc_ros.nodes.tables import DETECTOR
 from gsc_ros.nodes.worker import LatestSlots, Worker
+from rclpy.publisher import Publisher
+from rclpy.subscription import Subscription
+from sensor_msgs.msg import Image
 
 LOOK_PERIOD_S = 0.5  # how often to look whether anybody subscribes to our outputs
 
@@ -34,8 +33,8 @@ class _Input:
         self.objects: Publisher = node.create_publisher(ObjectArray, names.objects, qos)
         self.overlay: Publisher = node.create_publisher(Image, names.overlay, qos)
         self.detections: Publisher | None = None
-        if Detection2DArray is not None:
-            self.detections = node.create_publisher(Detection2DArray, names.detections, qos)
+        if DETECTION_ARRAY is not None:
+            self.detections = node.create_publisher(DETECTION_ARRAY, names.detections, qos)
         self.subscription: Subscription | None = None
         self.counters = Counters(topic, ('pictures_in', 'analysed', 'objects', 'replaced'),
                                  faults=('bad_pictures', 'errors'), rates=('analysed',))

@@ -1,25 +1,25 @@
 """Counters and their publication on /diagnostics."""
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 import threading
 import time
-from collections.abc import Callable, Sequence
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
-from rclpy.node import Node
-
 from gsc_ros.nodes.topics import DIAGNOSTICS
+from rclpy.node import Node
 
 
 class Counters:
-    """Named numbers of one camera or stream; safe between threads.
+    """
+    Named numbers of one camera or stream; safe between threads.
 
     ``faults`` names the counters whose increase makes the status a warning.
     """
 
     def __init__(self, name: str, counts: Sequence[str], faults: Sequence[str] = (),
                  rates: Sequence[str] = ()) -> None:
-        """``counts`` start at 0; of those in ``rates`` the change per second is reported too."""
+        """Start ``counts`` at 0; of those in ``rates`` the change per second is reported too."""
         self.name = name
         self._counts: dict[str, int] = dict.fromkeys([*counts, *faults], 0)
         self._gauges: dict[str, str] = {}
@@ -38,12 +38,12 @@ class Counters:
             self._gauges[name] = value if isinstance(value, str) else f'{value:.3f}'
 
     def get(self, count: str) -> int:
-        """The value of a counter."""
+        """Return the value of a counter."""
         with self._lock:
             return self._counts[count]
 
     def status(self, node: str) -> DiagnosticStatus:
-        """A DiagnosticStatus; rates and warnings speak of the time since the last call."""
+        """Make a status; rates and warnings speak of the time since the last call."""
         with self._lock:
             now_s = time.monotonic()
             elapsed_s = max(now_s - self._last_s, 1e-3)
@@ -77,7 +77,7 @@ class Diagnostics:
             self._before()
         message = DiagnosticArray()
         message.header.stamp = self._node.get_clock().now().to_msg()
-        # A diagnostic name starts with the node's, without the leading slash (as diagnostic_updater).
+        # As diagnostic_updater: the node's name without its leading slash comes first.
         name = self._node.get_fully_qualified_name().lstrip('/')
         message.status = [counters.status(name) for counters in self._counters]
         self._publisher.publish(message)

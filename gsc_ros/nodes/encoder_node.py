@@ -5,14 +5,11 @@ import sys
 import time
 from typing import Any
 
-from rclpy.publisher import Publisher
-from rclpy.subscription import Subscription
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
-
 from gsc_msgs.msg import SemanticFrame, StreamInfo
 from gsc_ros.budget import BudgetSettings, ByteBudget
 from gsc_ros.codec.bitstream import unpack
 from gsc_ros.codec.errors import BudgetError, GscError
+from gsc_ros.codec.objects import SceneObject
 from gsc_ros.nodes import topics
 from gsc_ros.nodes.diagnostics import Counters
 from gsc_ros.nodes.images import (
@@ -23,9 +20,12 @@ from gsc_ros.nodes.images import (
 )
 from gsc_ros.nodes.lifecycle import GscNode, run_node
 from gsc_ros.nodes.qos import input_qos, latched_qos, output_qos
-from gsc_ros.nodes.scene import RefreshRule, SceneWatcher, load_describe
+from gsc_ros.nodes.scene import load_describe, RefreshRule, SceneWatcher
 from gsc_ros.nodes.tables import ENCODER
 from gsc_ros.nodes.worker import LatestSlots, Worker
+from rclpy.publisher import Publisher
+from rclpy.subscription import Subscription
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 SHORTEST_WAIT_S = 0.001
 SEQUENCES = 1 << 16
@@ -77,7 +77,8 @@ class EncoderNode(GscNode):
         """Subscribe and start the threads."""
         cameras, weights = self.parameters['cameras'], self.parameters['priorities']
         weights = weights * len(cameras) if len(weights) == 1 else weights
-        self._budget = ByteBudget(dict(zip(cameras, weights)), self._budget_settings())
+        shares = dict(zip(cameras, weights, strict=True))
+        self._budget = ByteBudget(shares, self._budget_settings())
         if self._describe:
             self._scenes = SceneWatcher(self._describe, self._refresh_rule(),
                                         lambda error: self.report('caption and objects', error))
@@ -160,7 +161,7 @@ class EncoderNode(GscNode):
             self._cameras[topic].camera_info = msg
 
     def _step(self) -> float | None:
-        """Encode one picture if the budget allows; seconds until it may, None without a picture."""
+        """Encode one picture if the budget allows; else the seconds until it may, None if idle."""
         now_ns = time.monotonic_ns()
         waits = []
         for topic in self._slots.keys():
@@ -200,11 +201,12 @@ class EncoderNode(GscNode):
     def _encode(self, camera: _Camera, picture: Picture, msg: Image | CompressedImage,
                 granted: int) -> None:
         started_ns = time.monotonic_ns()
-        caption, objects = '', ()
+        caption, objects = '', list[SceneObject]()
         if self._scenes:
             self._scenes.consider(camera.topic, picture, started_ns)
             scene = self._scenes.current(camera.topic)
-            caption, objects = scene.caption, scene.objects[:self.parameters['max_objects']]
+            caption = scene.caption
+            objects = list(scene.objects[:self.parameters['max_objects']])
         data = self._encoder.encode(
             picture, granted, caption=caption, objects=objects, sequence=camera.sequence,
             seed=self.parameters['seed'])

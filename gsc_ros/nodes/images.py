@@ -1,19 +1,20 @@
-"""sensor_msgs/Image and CompressedImage to RGB pictures and back.
+"""
+sensor_msgs/Image and CompressedImage to RGB pictures and back.
 
 Plain numpy and OpenCV, so that it works without cv_bridge. A picture is numpy uint8 (H, W, 3) RGB.
-Functions take any object with the message's fields and import no ROS, except those that make a message.
+Functions take any object with the message's fields and import no ROS, except those that make a
+message.
 """
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, TYPE_CHECKING
 
 import cv2
-import numpy as np
-from numpy.typing import NDArray
-
 from gsc_ros.codec.bitstream import MAX_SIDE, MIN_SIDE
 from gsc_ros.codec.errors import InvalidInputError
+import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from sensor_msgs.msg import CompressedImage, Image
@@ -61,10 +62,11 @@ def _check_side(name: str, value: int, even: bool) -> None:
 
 
 def picture_from_image(msg: Image | Any) -> Picture:
-    """Convert a sensor_msgs/Image to a picture that owns its memory.
+    """
+    Convert a sensor_msgs/Image to a picture that owns its memory.
 
-    Row padding (``step``) and ``is_bigendian`` are honoured. Raises InvalidInputError for an unknown
-    encoding, a side outside 16..4096, or data whose length is not ``step * height``.
+    Row padding (``step``) and ``is_bigendian`` are honoured. Raises InvalidInputError for an
+    unknown encoding, a side outside 16..4096, or data whose length is not ``step * height``.
     """
     if msg.encoding not in _ENCODINGS:
         raise InvalidInputError('image encoding', repr(msg.encoding), ', '.join(ENCODINGS))
@@ -86,7 +88,8 @@ def picture_from_image(msg: Image | Any) -> Picture:
 
 
 def picture_from_compressed(msg: CompressedImage | Any) -> Picture:
-    """Decode a sensor_msgs/CompressedImage (JPEG, PNG, WebP) to a picture.
+    """
+    Decode a sensor_msgs/CompressedImage (JPEG, PNG, WebP) to a picture.
 
     Raises InvalidInputError when the data is no such file or a side is outside 16..4096.
     """
@@ -125,7 +128,8 @@ def image_from_picture(picture: Picture, header: Header) -> Image:
     return msg
 
 
-def compressed_from_picture(picture: Picture, header: Header, quality: int = 90) -> CompressedImage:
+def compressed_from_picture(picture: Picture, header: Header, quality: int = 90
+                            ) -> CompressedImage:
     """Make a JPEG sensor_msgs/CompressedImage of ``quality`` 1..100."""
     from sensor_msgs.msg import CompressedImage
 

@@ -1,26 +1,27 @@
 """Base of our lifecycle nodes: parameters, autostart, errors that never kill, clean exit."""
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-
-import rclpy
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
-from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
 from gsc_ros.codec.errors import GscError
 from gsc_ros.nodes.declare import NodeParameters
 from gsc_ros.nodes.diagnostics import Counters, Diagnostics
 from gsc_ros.nodes.parameters import Table
+import rclpy
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.utilities import try_shutdown
 
 REPEAT_S = 30.0  # a message of one kind is logged again after this time at the earliest
 
 
 class GscNode(LifecycleNode):
-    """A lifecycle node with a parameter table.
+    """
+    A lifecycle node with a parameter table.
 
     Subclasses fill in ``setup`` (configure), ``start`` (activate), ``stop`` (deactivate) and
     ``teardown`` (clean up). All four may raise; stop and teardown must bear being called twice.
@@ -46,21 +47,21 @@ class GscNode(LifecycleNode):
         """Undo ``setup``."""
 
     def summary(self) -> str:
-        """What the node does, for the log when it becomes active."""
+        """Say what the node does, for the log when it becomes active."""
         return ''
 
     def counters(self) -> list[Counters]:
-        """What goes to /diagnostics."""
+        """Return what goes to /diagnostics."""
         return []
 
     def refresh_gauges(self) -> None:
-        """Called before each publication on /diagnostics."""
+        """Prepare for the next publication on /diagnostics."""
 
     def parameters_changed(self) -> None:
-        """Called after a change of runtime parameters while configured."""
+        """Take over changed runtime parameters; called while configured."""
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Check parameters and set up; on failure the node stays unconfigured and can try again."""
+        """Check parameters and set up; on failure the node stays unconfigured, to try again."""
         if self._attempt('configure', self.parameters.require_valid, self.setup):
             self.parameters.locked = True
             return TransitionCallbackReturn.SUCCESS
@@ -122,7 +123,7 @@ class GscNode(LifecycleNode):
 
     def report(self, kind: str, error: Exception) -> None:
         """Log an error, each kind at most every 30 s; an unexpected one with its traceback."""
-        if not rclpy.ok():
+        if not self.context.ok():
             return  # what fails while the context goes down is no news
         now_s = time.monotonic()
         last_s, held_back = self._logged.get(kind, (-REPEAT_S, 0))
@@ -144,7 +145,7 @@ class GscNode(LifecycleNode):
         except GscError as error:
             self.get_logger().error(f'{transition} failed: {error}')
         except Exception:
-            if rclpy.ok():
+            if self.context.ok():
                 self.get_logger().error(f'{transition} failed:\n{traceback.format_exc()}')
         else:
             return True
@@ -172,7 +173,7 @@ def run_node(make: Callable[[], GscNode], args: list[str] | None = None) -> int:
     try:
         node = make()
         if not node.autostart():
-            return 1 if rclpy.ok() else 0
+            return 1 if node.context.ok() else 0
         executor = SingleThreadedExecutor()
         executor.add_node(node)
         executor.spin()
@@ -182,5 +183,5 @@ def run_node(make: Callable[[], GscNode], args: list[str] | None = None) -> int:
         if node is not None:
             node.close()
             node.destroy_node()
-        rclpy.try_shutdown()
+        try_shutdown()
     return 0

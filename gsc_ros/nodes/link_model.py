@@ -1,9 +1,9 @@
-"""An emulated thin link: one packet at a time, as fast as its bytes allow, late and lossy. No ROS."""
+"""An emulated thin link: one packet at a time, no faster than its bytes allow. No ROS."""
 from __future__ import annotations
 
-import random
 from collections import deque
 from dataclasses import dataclass
+import random
 from typing import Generic, TypeVar
 
 from gsc_ros.codec.errors import InvalidInputError
@@ -13,7 +13,7 @@ Item = TypeVar('Item')
 
 @dataclass(frozen=True)
 class LinkSettings:
-    """Speed [1000 bit/s], bytes added to each packet, delay [ns], loss 0..1, queue bound [bytes]."""
+    """Speed [1000 bit/s], bytes added to each packet, delay, loss 0..1, bytes that may wait."""
 
     kbps: float
     overhead_bytes: int
@@ -37,14 +37,15 @@ class Waiting(Generic[Item]):
 
 
 class LinkModel(Generic[Item]):
-    """Takes packets with ``offer``, gives those that have arrived from ``arrived``.
+    """
+    Takes packets with ``offer``, gives those that have arrived from ``arrived``.
 
-    Time is an argument in nanoseconds and must not run backwards. The newest packets win: what does
-    not fit into ``queue_bytes`` gives way, the oldest first.
+    Time is an argument in nanoseconds and must not run backwards. The newest packets win: what
+    does not fit into ``queue_bytes`` gives way, the oldest first.
     """
 
     def __init__(self, settings: LinkSettings, seed: int) -> None:
-        """An idle link; ``seed`` draws the losses."""
+        """Make an idle link; ``seed`` draws the losses."""
         self.settings = settings
         self.dropped = self.lost = self.sent = self.sent_bytes = 0
         self._random = random.Random(seed)

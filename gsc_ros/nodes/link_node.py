@@ -4,10 +4,6 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from rclpy.publisher import Publisher
-from rclpy.serialization import serialize_message
-from rclpy.subscription import Subscription
-
 from gsc_msgs.msg import SemanticFrame, StreamInfo
 from gsc_ros.nodes import topics
 from gsc_ros.nodes.diagnostics import Counters
@@ -15,6 +11,9 @@ from gsc_ros.nodes.lifecycle import GscNode, run_node
 from gsc_ros.nodes.link_model import LinkModel, LinkSettings
 from gsc_ros.nodes.qos import input_qos, latched_qos, output_qos
 from gsc_ros.nodes.tables import LINK
+from rclpy.publisher import Publisher
+from rclpy.serialization import serialize_message
+from rclpy.subscription import Subscription
 
 SHORTEST_WAIT_NS = 1_000_000
 IDLE_PERIOD_S = 1.0

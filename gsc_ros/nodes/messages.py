@@ -1,22 +1,23 @@
 """Our objects and camera facts to ROS messages and back."""
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
+import copy
 from typing import Any
-
-from sensor_msgs.msg import CameraInfo
-from std_msgs.msg import Header
 
 from gsc_msgs.msg import Object, ObjectArray
 from gsc_ros.codec.classes import COCO_NAMES
 from gsc_ros.codec.errors import InvalidInputError
 from gsc_ros.codec.objects import SceneObject
+from sensor_msgs.msg import CameraInfo
+from std_msgs.msg import Header
 
 try:
     from vision_msgs.msg import Detection2D, Detection2DArray, ObjectHypothesisWithPose
 except ImportError:  # not among the ROS wheels
     Detection2DArray = None
+
+DETECTION_ARRAY: Any = Detection2DArray  # None without vision_msgs
 
 
 def object_array(objects: Sequence[SceneObject], width: int, height: int,
@@ -34,7 +35,7 @@ def object_array(objects: Sequence[SceneObject], width: int, height: int,
 
 def detection_array(objects: Sequence[SceneObject], width: int, height: int,
                     header: Header) -> Any:
-    """Make a vision_msgs/Detection2DArray; only where ``Detection2DArray`` is not None."""
+    """Make a vision_msgs/Detection2DArray; only where ``DETECTION_ARRAY`` is not None."""
     array = Detection2DArray(header=header)
     for item in objects:
         x_min, y_min, x_max, y_max = item.box
@@ -52,7 +53,8 @@ def detection_array(objects: Sequence[SceneObject], width: int, height: int,
 
 
 def scale_camera_info(info: CameraInfo, width: int, height: int, header: Header) -> CameraInfo:
-    """Calibration of the same view at ``width`` x ``height`` pixels.
+    """
+    Calibration of the same view at ``width`` x ``height`` pixels.
 
     The picture shows the region of interest where one is set, else the whole sensor; binning is
     absorbed by the scale. K, P and the region are scaled, distortion and R do not depend on size.
@@ -71,7 +73,7 @@ def scale_camera_info(info: CameraInfo, width: int, height: int, header: Header)
     scale_y = height / (info.roi.height or info.height)
     scaled.width = round(info.width * scale_x)
     scaled.height = round(info.height * scale_y)
-    # Rows 0 and 1 of K (3x3) and P (3x4); offsets P[3], P[7] hold -f * baseline, so they scale too.
+    # Rows 0 and 1 of K (3x3) and P (3x4); P[3] and P[7] hold -f * baseline and scale too.
     for index in range(3):
         scaled.k[index] *= scale_x
         scaled.k[3 + index] *= scale_y

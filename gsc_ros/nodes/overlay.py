@@ -4,17 +4,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import cv2
-import numpy as np
-
 from gsc_ros.codec.classes import COCO_NAMES
 from gsc_ros.codec.objects import SceneObject
 from gsc_ros.nodes.images import Picture
+import numpy as np
 
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
 def class_colour(class_id: int) -> tuple[int, int, int]:
-    """A bright RGB colour for a class, the same everywhere."""
+    """Return a bright RGB colour for a class, the same everywhere."""
     # Steps of the golden angle keep neighbouring ids apart; OpenCV's hue runs from 0 to 179.
     hue = np.uint8(class_id * 137.508 / 2 % 180)
     colour = cv2.cvtColor(np.array([[[hue, 220, 255]]], np.uint8), cv2.COLOR_HSV2RGB)[0, 0]
@@ -22,7 +21,7 @@ def class_colour(class_id: int) -> tuple[int, int, int]:
 
 
 def draw_objects(picture: Picture, objects: Sequence[SceneObject]) -> Picture:
-    """A copy of ``picture`` with a box, name and score for each object."""
+    """Return a copy of ``picture`` with a box, name and score for each object."""
     canvas = picture.copy()
     for item in reversed(objects):  # best first in the list, so drawn last and on top
         _draw(canvas, item)

@@ -1,9 +1,9 @@
 """What a node parameter is: type, default, range and description, checked in one place. No ROS."""
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+import math
 from typing import Any
 
 from gsc_ros.codec.errors import InvalidInputError
@@ -14,7 +14,8 @@ KINDS = (*SCALARS, 'str_list', 'float_list')
 
 @dataclass(frozen=True)
 class Parameter:
-    """One parameter; of a list ``low``, ``high`` and ``choices`` bound each element.
+    """
+    One parameter; of a list ``low``, ``high`` and ``choices`` bound each element.
 
     ``runtime`` says whether it may change while the node is configured. A list is never empty,
     because ROS parameter files cannot express an empty one.
@@ -43,7 +44,8 @@ class Parameter:
         return f'{self.kind} {values}' if self.low is not None else values
 
     def check(self, value: Any) -> Any:
-        """Return ``value`` in this parameter's type (an int serves as float).
+        """
+        Return ``value`` in this parameter's type (an int serves as float).
 
         Raises InvalidInputError with name, value and allowed range.
         """
@@ -62,8 +64,9 @@ class Parameter:
             element = float(element)
         if type(element) is not kind:
             raise InvalidInputError(self.name, repr(whole), self.allowed)
+        number: Any = element  # of which only numbers have a range
         in_range = self.low is None or self.high is None or (
-            math.isfinite(element) and self.low <= element <= self.high)
+            math.isfinite(number) and self.low <= number <= self.high)
         if not in_range or (self.choices and element not in self.choices):
             raise InvalidInputError(self.name, repr(whole), self.allowed)
         return element
@@ -81,7 +84,7 @@ class Table:
     check: Callable[[Mapping[str, Any]], None] = _no_check
 
     def __getitem__(self, name: str) -> Parameter:
-        """The parameter ``name``; InvalidInputError when there is none."""
+        """Return the parameter ``name``; InvalidInputError when there is none."""
         for parameter in self.parameters:
             if parameter.name == name:
                 return parameter

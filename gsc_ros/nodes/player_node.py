@@ -16,11 +16,12 @@ from gsc_ros.nodes.messages import scale_camera_info
 from gsc_ros.nodes.player_table import PLAYER
 from gsc_ros.nodes.qos import output_qos
 from gsc_ros.sources import DEFAULT_FOLDER_RATE, open_source, PictureSource, thin, TimedPicture
-import rclpy
 from rclpy.publisher import Publisher
+from rclpy.utilities import try_shutdown
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
+QUEUE = 20   # kept for reliable subscribers that are busy
 LATE_NS = 200_000_000   # a picture later than this is left out: a camera does not wait
 
 
@@ -48,7 +49,7 @@ class PlayerNode(GscNode):
         topic = values['topic']
         kind, name = (CompressedImage, topics.compressed_topic(topic)) if values['compressed'] \
             else (Image, topic)
-        self._pictures = self.create_publisher(kind, name, output_qos())
+        self._pictures = self.create_publisher(kind, name, output_qos(QUEUE))
         self._infos = self.create_publisher(CameraInfo, topics.camera_info_topic(topic),
                                             output_qos())
 
@@ -86,7 +87,7 @@ class PlayerNode(GscNode):
             self.report('play', error)
         if not self._stopping.is_set():
             self.get_logger().info('playing has ended')
-            rclpy.try_shutdown()
+            try_shutdown()
 
     def _play_once(self) -> bool:
         """Play the source from its start; false when stopped."""

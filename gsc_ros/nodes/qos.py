@@ -15,7 +15,7 @@ def input_qos(reliability: str, depth: int) -> QoSProfile:
 
 
 def output_qos(depth: int = 5) -> QoSProfile:
-    """QoS of what we publish: reliable, so that reliable and best-effort subscribers both match."""
+    """QoS of what we publish: reliable, so that every subscriber matches."""
     return QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=depth,
                       reliability=ReliabilityPolicy.RELIABLE,
                       durability=DurabilityPolicy.VOLATILE)

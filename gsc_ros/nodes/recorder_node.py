@@ -1,4 +1,4 @@
-"""Records a run: what the camera saw, what crossed the link and what came out, picture by picture."""
+"""Records what the camera saw, what crossed the link and what came out, picture by picture."""
 from __future__ import annotations
 
 from pathlib import Path
@@ -23,6 +23,7 @@ from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
 
 PERIOD_S = 0.2
+QUEUE = 20   # a busy machine lets a recorder wait for seconds
 FIGURES = ('encode_ms', 'decode_ms', 'detect_ms')
 
 
@@ -63,9 +64,11 @@ class RecorderNode(GscNode):
         camera = self.parameters['camera']
         decoded = topics.decoded_topics(self._linked())
         if self.parameters['compressed']:
-            self._listen(CompressedImage, topics.compressed_topic(camera), self._on_camera)
+            kind, camera_name = CompressedImage, topics.compressed_topic(camera)
         else:
-            self._listen(Image, camera, self._on_camera)
+            kind, camera_name = Image, camera
+        self._listen(kind, camera_name, self._on_camera,
+                     reliability=self.parameters['reliability'])
         self._listen(SemanticFrame, topics.stream_topic(camera), self._on_sent)
         self._listen(SemanticFrame, self._linked(), self._on_received)
         for view, image in ((PLAIN, decoded.plain), (DECODED, decoded.picture)):
@@ -77,12 +80,13 @@ class RecorderNode(GscNode):
         self._listen(DiagnosticArray, topics.DIAGNOSTICS, self._on_diagnostics)
         self._timer = self.create_timer(PERIOD_S, self._advance)
 
-    def _listen(self, kind: Any, topic: str, handle: Any, *extra: Any) -> None:
+    def _listen(self, kind: Any, topic: str, handle: Any, *extra: Any,
+                reliability: str = 'reliable') -> None:
         def guarded(msg: Any) -> None:
             with self.guard(topic):
                 handle(msg, *extra)
         self._subscriptions_made.append(
-            self.create_subscription(kind, topic, guarded, input_qos('best_effort', 10)))
+            self.create_subscription(kind, topic, guarded, input_qos(reliability, QUEUE)))
 
     def stop(self) -> None:
         """Unsubscribe."""

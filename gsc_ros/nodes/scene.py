@@ -1,13 +1,14 @@
-"""What a camera sees in words and boxes, renewed off the camera thread. No ROS.
+"""
+What a camera sees in words and boxes, renewed off the camera thread. No ROS.
 
 Detector and captioner are slow; packets carry the last known result.
 """
 from __future__ import annotations
 
-import math
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+import math
+import threading
 
 from gsc_ros.codec.objects import SceneObject
 from gsc_ros.models.scene_change import SceneChange
@@ -84,7 +85,7 @@ class SceneWatcher:
         return True
 
     def current(self, camera: str) -> Scene:
-        """The last known scene, an empty one before the first look."""
+        """Return the last known scene, an empty one before the first look."""
         with self._lock:
             return self._scenes.get(camera, Scene())
 
@@ -101,7 +102,8 @@ class SceneWatcher:
 
 def load_describe(detector: str, caption_source: str, device: str, confidence: float
                   ) -> Callable[[Picture], Scene] | None:
-    """Load detector and captioner ('none' leaves one out, 'auto' is the default detector).
+    """
+    Load detector and captioner ('none' leaves one out, 'auto' is the default detector).
 
     None when both are left out. Loading may take seconds and may raise any GscError.
     """

@@ -62,7 +62,7 @@ ENCODER = Table((
               'Weight of each camera when they share bytes_per_second; one value: all equal.',
               0.01, 100.0),
     Parameter('caption_source', 'str', 'scene',
-              "none, scene (detected objects and scene words), or a transformers image-to-text "
+              'none, scene (detected objects and scene words), or a transformers image-to-text '
               'model (hub id or folder).'),
     Parameter('detector', 'str', 'auto',
               'none, auto (the default detector), or a YOLO weight file or name.'),

@@ -1,4 +1,5 @@
-"""Topic names, in one place; pure string functions.
+"""
+Topic names, in one place; pure string functions.
 
 Names without a leading slash stay relative, so that a node's namespace applies to them.
 """
@@ -18,7 +19,7 @@ def compressed_topic(camera: str) -> str:
 
 
 def camera_info_topic(camera: str) -> str:
-    """Topic of the CameraInfo that belongs to an image topic: its sibling, as in image_transport."""
+    """Topic of the CameraInfo that belongs to an image topic: its sibling."""
     return sibling(camera, 'camera_info')
 
 
@@ -57,7 +58,8 @@ class DecodedTopics:
 
 
 def decoded_topics(stream: str) -> DecodedTopics:
-    """Outputs for a stream: '/base/camera/image_raw/gsc' -> '/base/camera/decoded/image_raw', ...
+    """
+    Name the outputs: '/base/camera/image_raw/gsc' -> '/base/camera/decoded/image_raw', ...
 
     Raises InvalidInputError for a stream whose name does not end in '/gsc'.
     """
@@ -79,6 +81,6 @@ class DetectedTopics:
 
 
 def detected_topics(image: str) -> DetectedTopics:
-    """Outputs beside an image topic: 'x/image_raw' -> 'x/detections', ..."""
+    """Name the outputs beside an image topic: 'x/image_raw' -> 'x/detections', ..."""
     return DetectedTopics(*(sibling(image, name) for name in (
         'detections', 'detected_objects', 'overlay')))

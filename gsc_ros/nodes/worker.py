@@ -1,8 +1,8 @@
 """Threads that work on the newest item only. No ROS."""
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
+import threading
 from typing import Generic, TypeVar
 
 Item = TypeVar('Item')
@@ -37,7 +37,7 @@ class LatestSlots(Generic[Item]):
             return key, self._items.pop(key)
 
     def keys(self) -> list[str]:
-        """The keys with an item, longest waiting first."""
+        """Return the keys with an item, longest waiting first."""
         with self._lock:
             return list(self._items)
 
@@ -48,10 +48,11 @@ class LatestSlots(Generic[Item]):
 
 
 class Worker:
-    """A thread that calls ``step`` whenever notified.
+    """
+    A thread that calls ``step`` whenever notified.
 
-    ``step`` returns the seconds after which it wants to be called anyway, None for "when notified".
-    What it raises goes to ``on_error``; the thread lives on.
+    ``step`` returns the seconds after which it wants to be called anyway, None for "when
+    notified". What it raises goes to ``on_error``; the thread lives on.
     """
 
     def __init__(self, name: str, step: Callable[[], float | None],

@@ -7,17 +7,23 @@ packet version 1: with another file, captions sent before cannot be read.
 from __future__ import annotations
 
 import argparse
-import csv
-import random
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
+import csv
 from pathlib import Path
-
-import numpy as np
+import random
 
 from gsc_ros.codec.caption import (
-    CHARACTERS, END, ESCAPE, MAX_ORDER, SHIFT, SYMBOLS, TABLES_FILE, text_symbols)
+    END,
+    ESCAPE,
+    MAX_ORDER,
+    SHIFT,
+    SYMBOLS,
+    TABLES_FILE,
+    text_symbols,
+)
 from gsc_ros.codec.classes import COCO_NAMES
+import numpy as np
 
 Context = tuple[int, ...]
 _SEED = 1

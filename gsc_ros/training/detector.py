@@ -1,4 +1,5 @@
-"""Trains the embedded YOLO by dense distillation; needs pictures and a teacher, but no labels.
+"""
+Trains the embedded YOLO by dense distillation; needs pictures and a teacher, but no labels.
 
 Knowledge distillation after Hinton et al., arXiv 1503.02531, on class scores and on box
 distributions (localisation distillation, Zheng et al., arXiv 2102.12252), with block-wise
@@ -12,17 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from torch import Tensor, nn
-from torch.nn import functional
-
-from gsc_ros.models.yolo import Architecture, build_yolo, read_architecture
-from gsc_ros.training.data import PictureSet, load_manifest
+from gsc_ros.models.yolo import build_yolo, read_architecture
+from gsc_ros.training.data import load_manifest, PictureSet
 from gsc_ros.training.detector_pictures import degrade, draw_canvas
 from gsc_ros.training.detector_sampling import picture_weights
 from gsc_ros.training.detector_teacher import TAPS, Teacher, TeacherTargets
 from gsc_ros.training.loop import LoopConfig, train
+import numpy as np
+import torch
+from torch import nn, Tensor
+from torch.nn import functional
 
 TEACHER = Path('models/yolov8n_int8.onnx')   # below the data root
 
@@ -33,8 +33,8 @@ class DistillConfig:
 
     sizes: tuple[int, ...] = (256, 320, 384)
     pixels: int = 4 * 256 ** 2          # per batch, whatever the size
-    forced_until: float = 0.35          # every block fed by the teacher before this share
-    alone_from: float = 0.60            # no block fed by the teacher after this share
+    forced_until: float = 0.30          # every block fed by the teacher before this share
+    alone_from: float = 0.50            # no block fed by the teacher after this share
     degraded: float = 0.2               # share of pictures that only the student sees degraded
     box_weight: float = 0.5
     late_feature_weight: float = 0.4

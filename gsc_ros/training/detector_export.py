@@ -3,15 +3,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
 from pathlib import Path
+import time
 from typing import Any
-
-import torch
 
 from gsc_ros.codec.errors import CheckpointError
 from gsc_ros.models.detector import EMBEDDED, load_detector
-from gsc_ros.models.yolo import WEIGHTS, read_architecture
+from gsc_ros.models.yolo import read_architecture, WEIGHTS
 from gsc_ros.training.detector import TEACHER
 from gsc_ros.training.detector_scores import (
     detect_all,
@@ -19,6 +17,7 @@ from gsc_ros.training.detector_scores import (
     mean_average_precision,
     read_labelled,
 )
+import torch
 
 _LEAST_CONFIDENCE = 0.01   # mAP needs the whole precision-recall curve
 
@@ -40,6 +39,7 @@ def export(folder: Path, out: Path = WEIGHTS) -> int:
     tensors = {name: (value.half() if value.ndim > 1 else value).contiguous()
                for name, value in state['average'].items()}
     save_file(tensors, str(out), {'steps': str(state['step'])})
+    out.chmod(0o644)   # safetensors writes it for the owner only
     return int(state['step'])
 
 

@@ -2,9 +2,8 @@
 from __future__ import annotations
 
 import cv2
-import numpy as np
-
 from gsc_ros.training.data import PictureSet
+import numpy as np
 
 GREY = 114   # what YOLO pads with
 

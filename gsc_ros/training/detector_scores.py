@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from gsc_ros.codec.objects import SceneObject
 import numpy as np
 from PIL import Image
 from tqdm import tqdm
-
-from gsc_ros.codec.objects import SceneObject
 
 _IOU = 0.5
 PICTURES = Path('val/coco128_train2017')
@@ -82,7 +81,7 @@ def overlap(first: SceneObject, second: SceneObject) -> float:
 def mean_average_precision(found: Sequence[Sequence[SceneObject]],
                            wanted: Sequence[Sequence[SceneObject]],
                            classes: Collection[int]) -> float:
-    """mAP at IoU 0.5 over those of ``classes`` that have a label, as ultralytics computes it."""
+    """MAP at IoU 0.5 over those of ``classes`` that have a label, as ultralytics computes it."""
     from ultralytics.utils.metrics import ap_per_class
     kept = [[o for o in objects if o.class_id in classes] for objects in found]
     truth = [[o for o in objects if o.class_id in classes] for objects in wanted]

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gsc_ros.codec.errors import CheckpointError
 import numpy as np
 import torch
 from torch import Tensor
-
-from gsc_ros.codec.errors import CheckpointError
 
 if TYPE_CHECKING:
     from onnx import ModelProto

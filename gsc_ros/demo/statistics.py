@@ -1,0 +1,133 @@
+"""Figures of a recorded run, from its lines."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from gsc_ros.codec.objects import SceneObject
+from gsc_ros.demo.recording import CAMERA, DECODED, DIAGNOSTICS, PLAIN, RECEIVED, SENT, VIEWS
+from gsc_ros.evaluation.metrics import Agreement, agreement
+import numpy as np
+
+WINDOW_NS = 10 ** 9
+
+
+def busiest_window(events: Sequence[tuple[int, int]], window_ns: int = WINDOW_NS) -> int:
+    """
+    Most bytes in any half-open window (t - window, t].
+
+    :param events: (time in ns, bytes), in order of time.
+    """
+    best = total = start = 0
+    for time_ns, size in events:
+        total += size
+        while events[start][0] <= time_ns - window_ns:
+            total -= events[start][1]
+            start += 1
+        best = max(best, total)
+    return best
+
+
+def rate(events: Sequence[dict[str, Any]], overhead: int) -> dict[str, Any]:
+    """
+    Rates of one side of the link in kbit/s (1000 bit/s), with and without link headers.
+
+    The mean is over the time from the first to the last packet, without the first: a packet
+    stands for the time before it.
+
+    :param overhead: bytes that the link adds to each packet.
+    """
+    sizes = sorted((e['t_ns'], e['bytes']) for e in events)
+    span_s = (sizes[-1][0] - sizes[0][0]) / 1e9 if len(sizes) > 1 else 0.0
+    payload = sum(size for _, size in sizes)
+    later = payload - sizes[0][1] if sizes else 0
+    wire = later + overhead * (len(sizes) - 1)
+    return {
+        'packets': len(sizes), 'bytes': payload, 'span_s': span_s,
+        'kbps_mean': later * 8e-3 / span_s if span_s else 0.0,
+        'kbps_mean_wire': wire * 8e-3 / span_s if span_s else 0.0,
+        'kbps_max_1s': busiest_window(sizes) * 8e-3,
+        'kbps_max_1s_wire': busiest_window([(t, s + overhead) for t, s in sizes]) * 8e-3}
+
+
+def statistics(events: Sequence[dict[str, Any]], pictures: Sequence[dict[str, Any]],
+               overhead: int) -> dict[str, Any]:
+    """Everything that ``stats.json`` says of a run; None where nothing was measured."""
+    sides = {side: [e for e in events if e['event'] == side] for side in (SENT, RECEIVED)}
+    latencies = [p['latency_s'] for p in pictures if p['latency_s'] is not None]
+    return {
+        'pictures_sent': len(sides[SENT]), 'pictures_received': len(sides[RECEIVED]),
+        'pictures_decoded': sum(DECODED in p['files'] for p in pictures),
+        'width': pictures[-1]['width'] if pictures else None,
+        'height': pictures[-1]['height'] if pictures else None,
+        'link_overhead_bytes': overhead,
+        'sent': rate(sides[SENT], overhead), 'received': rate(sides[RECEIVED], overhead),
+        'bytes_per_picture': _spread([p['bytes'] for p in pictures]),
+        'bpp': _spread([p['bpp'] for p in pictures]),
+        'latency_s': _spread(latencies),
+        'coders': {name: sum(p['coder'] == name for p in pictures)
+                   for name in sorted({p['coder'] for p in pictures})},
+        'captions': sorted({p['caption'] for p in pictures if p['caption']}),
+        'detections': _detections(pictures),
+        'times_ms': {name: _spread([e[name] for e in events
+                                    if e['event'] == DIAGNOSTICS and name in e])
+                     for name in ('encode_ms', 'decode_ms', 'detect_ms')}}
+
+
+def _spread(values: Sequence[float]) -> dict[str, float] | None:
+    if not values:
+        return None
+    median, p95 = np.percentile(values, (50, 95))
+    return {'mean': float(np.mean(values)), 'median': float(median), 'p95': float(p95),
+            'min': float(min(values)), 'max': float(max(values))}
+
+
+def _objects(items: Sequence[dict[str, Any]]) -> list[SceneObject]:
+    return [SceneObject(o['class_id'], o['score'], tuple(o['box'])) for o in items]
+
+
+def _detections(pictures: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Count per view; say how far what is seen agrees with detections on the camera picture."""
+    result: dict[str, Any] = {}
+    for view in VIEWS:
+        held = [p['detections'][view] for p in pictures if p['detections'][view] is not None]
+        result[view] = {'pictures_analysed': len(held), 'objects': sum(map(len, held))}
+    for view in (PLAIN, DECODED):
+        pairs = [(p['detections'][view], p['detections'][CAMERA]) for p in pictures
+                 if p['detections'][view] is not None and p['detections'][CAMERA] is not None]
+        scores = [agreement(_objects(found), _objects(wanted)) for found, wanted in pairs]
+        total = Agreement(*(sum(getattr(s, name) for s in scores)
+                            for name in ('matched', 'found', 'wanted')))
+        result[view] |= {'f1': total.f1, 'invented': total.invented, 'lost': total.lost} \
+            if total.found + total.wanted else {}
+    return result
+
+
+def table(stats: dict[str, Any]) -> str:
+    """Lines for the terminal."""
+    received, latency = stats['received'], stats['latency_s']
+    rows = [('pictures sent / received / decoded', f'{stats["pictures_sent"]} / '
+             f'{stats["pictures_received"]} / {stats["pictures_decoded"]}'),
+            ('size', f'{stats["width"]}x{stats["height"]}'),
+            ('bytes received', f'{received["bytes"]}'),
+            ('kbit/s, mean', f'{received["kbps_mean"]:.2f} '
+             f'({received["kbps_mean_wire"]:.2f} with link headers)'),
+            ('kbit/s, busiest second', f'{received["kbps_max_1s"]:.2f} '
+             f'({received["kbps_max_1s_wire"]:.2f} with link headers)')]
+    for name, key, form in (('bytes per picture', 'bytes_per_picture', '{:.0f}'),
+                            ('bits per pixel', 'bpp', '{:.4f}')):
+        if stats[key]:
+            rows.append((name, form.format(stats[key]['mean'])))
+    if latency:
+        rows.append(('latency, median / 95 %', f'{latency["median"]:.2f} s / '
+                     f'{latency["p95"]:.2f} s'))
+    for name, times in stats['times_ms'].items():
+        if times:
+            rows.append((name.replace('_ms', ' time, median'), f'{times["median"]:.0f} ms'))
+    for view, counts in stats['detections'].items():
+        text = f'{counts["objects"]} in {counts["pictures_analysed"]} pictures'
+        if 'f1' in counts:
+            text += f', F1 {counts["f1"]:.2f} against the camera'
+        rows.append((f'detections, {view}', text))
+    width = max(len(name) for name, _ in rows)
+    return '\n'.join(f'  {name:<{width}}  {value}' for name, value in rows)

@@ -1,0 +1,296 @@
+"""The nodes in this process, with stand-ins for coder and detector."""
+# ruff: noqa: E402 (these imports come after the check that they are there)
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+import os
+import sys
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+rclpy = pytest.importorskip('rclpy')
+try:
+    from gsc_msgs.msg import ObjectArray, SemanticFrame
+except ImportError:
+    pytest.skip('gsc_msgs is not built', allow_module_level=True)
+
+from gsc_ros.codec.bitstream import CoderId, pack, Packet, unpack
+from gsc_ros.codec.errors import BudgetError
+from gsc_ros.codec.objects import SceneObject
+from gsc_ros.nodes.detector_node import DetectorNode
+from gsc_ros.nodes.encoder_node import EncoderNode
+from gsc_ros.nodes.images import compressed_from_picture, image_from_picture, picture_from_image
+from gsc_ros.nodes.lifecycle import run_node
+from gsc_ros.nodes.link_node import LinkNode
+from gsc_ros.nodes.messages import object_array, scale_camera_info
+from gsc_ros.nodes.overlay import draw_objects
+from gsc_ros.nodes.qos import output_qos
+from gsc_ros.nodes.tables import TABLES
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.parameter import Parameter
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from std_msgs.msg import Header
+
+PATIENCE_S = 60.0
+DONE, FAILED = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
+
+
+class Bench:
+    """Nodes under test and a probe in one executor."""
+
+    def __init__(self) -> None:
+        self._executor = SingleThreadedExecutor()
+        self._nodes: list[Any] = []
+        self.probe = self.add(rclpy.create_node('probe'))
+
+    def add(self, node: Any) -> Any:
+        """Have a node spun."""
+        self._nodes.append(node)
+        self._executor.add_node(node)
+        return node
+
+    def close(self) -> None:
+        """Take everything down."""
+        for node in self._nodes:
+            if hasattr(node, 'close'):
+                node.close()
+            self._executor.remove_node(node)
+            node.destroy_node()
+        self._executor.shutdown()
+
+    def listen(self, kind: Any, topic: str) -> list[Any]:
+        """Subscribe; the list fills with what arrives."""
+        got: list[Any] = []
+        self.probe.create_subscription(kind, topic, got.append, output_qos())
+        return got
+
+    def until(self, done: Callable[[], Any], meanwhile: Callable[[], None] = lambda: None) -> None:
+        """Spin until ``done``."""
+        deadline = time.monotonic() + PATIENCE_S
+        while not done():
+            assert time.monotonic() < deadline
+            self._executor.spin_once(timeout_sec=0.02)
+            meanwhile()
+
+
+@pytest.fixture
+def start(monkeypatch, tmp_path) -> Iterator[Callable[..., Bench]]:
+    """Initialise ROS with parameters, in a domain of this test's own."""
+    monkeypatch.setenv('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
+    monkeypatch.setenv('ROS_LOG_DIR', str(tmp_path))
+    benches = []
+
+    def make(**params: str) -> Bench:
+        args = ['--ros-args']
+        for name, value in params.items():
+            args += ['-p', f'{name}:={value}']
+        rclpy.init(args=args, domain_id=20 + (os.getpid() + 35) % 70)
+        benches.append(Bench())
+        return benches[-1]
+
+    yield make
+    for bench in benches:
+        bench.close()
+    rclpy.try_shutdown()
+
+
+def test_declared_parameters_are_the_table(start):
+    """Names, descriptions and ranges as `ros2 param describe` shows them."""
+    node = start().add(LinkNode())
+    table = TABLES['link']
+    for parameter in table.parameters:
+        described = node.describe_parameter(parameter.name)
+        assert described.description == parameter.description
+        assert node.get_parameter(parameter.name).value == parameter.default
+    assert node.describe_parameter('loss').floating_point_range[0].to_value == 1.0
+    assert node.describe_parameter('depth').integer_range[0].to_value == 100
+
+
+def test_bad_parameter_fails_configure_until_it_is_mended(start):
+    """The node lives, says what is wrong, and configures with the corrected value."""
+    node = start(loss=2.0, kbps=16).add(LinkNode())
+    assert node.trigger_configure() == FAILED
+    assert node.set_parameters([Parameter('loss', value=0.5)])[0].successful
+    assert node.trigger_configure() == DONE
+    assert node.parameters['kbps'] == 16.0
+    assert node.trigger_activate() == DONE
+
+
+@pytest.mark.parametrize('params', [
+    {'streams': '["no/stream/name"]'}, {'streams': '["a/gsc", "a/gsc"]'}, {'kbps': 'fast'},
+    {'loss': '.nan'}, {'reliability': 'sometimes'}, {'seed': '1.5'}, {'streams': '[]'}])
+def test_other_bad_parameters_fail_configure(start, params):
+    """Wrong types, choices and topics; an empty list, which ROS hands over as nothing."""
+    assert start(**params).add(LinkNode()).trigger_configure() == FAILED
+
+
+def test_only_runtime_parameters_change_while_configured(start):
+    """After clean-up everything may change again."""
+    node = start().add(LinkNode())
+    streams, speed = Parameter('streams', value=['b/gsc']), Parameter('kbps', value=64.0)
+    assert node.trigger_configure() == DONE
+    assert node.trigger_activate() == DONE
+    refused = node.set_parameters([streams])[0]
+    assert not refused.successful
+    assert 'streams' in refused.reason
+    assert node.set_parameters([speed])[0].successful
+    assert node.trigger_deactivate() == DONE
+    assert node.trigger_cleanup() == DONE
+    assert node.set_parameters([streams])[0].successful
+    assert node.trigger_configure() == DONE
+    assert node.trigger_activate() == DONE
+
+
+def test_autostart_can_be_left_out(start):
+    """With autostart false the node waits for a manager."""
+    node = start(autostart='false').add(LinkNode())
+    assert node.autostart()
+    assert node.trigger_configure() == DONE
+
+
+def test_a_failed_autostart_is_an_exit_code(monkeypatch, tmp_path):
+    """run_node returns 1 and leaves nothing behind."""
+    monkeypatch.setenv('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
+    monkeypatch.setenv('ROS_LOG_DIR', str(tmp_path))
+    assert run_node(LinkNode, ['--ros-args', '-p', 'kbps:=0.0']) == 1
+    assert not rclpy.ok()
+
+
+def picture(level: int) -> np.ndarray:
+    """Make a flat picture, 64 x 48."""
+    return np.full((48, 64, 3), level, np.uint8)
+
+
+class StandInEncoder:
+    """Packs the first pixel; a black picture fits no budget, a white one is a bug."""
+
+    def __init__(self, coder: str, device: str) -> None:
+        self.coder = coder
+
+    def encode(self, shown: np.ndarray, max_bytes: int, *, caption: str, objects: Any,
+               sequence: int, seed: int) -> bytes:
+        """As SemanticEncoder.encode."""
+        level = int(shown[0, 0, 0])
+        if level == 0:
+            raise BudgetError(max_bytes, max_bytes + 1)
+        if level == 255:
+            raise RuntimeError('a bug')
+        height, width = shown.shape[:2]
+        return pack(Packet(CoderId.HEVC, width, height, 1, 0, seed, sequence, None, b'', b'',
+                           bytes([level])))
+
+
+@pytest.fixture
+def stand_in_encoder(monkeypatch):
+    """Have the encoder node load the stand-in."""
+    monkeypatch.setitem(sys.modules, 'gsc_ros.encoder',
+                        SimpleNamespace(SemanticEncoder=StandInEncoder))
+
+
+def test_encoder_serves_several_compressed_cameras(start, stand_in_encoder):
+    """Each camera has its own packets, sequence and counters; bad pictures are counted."""
+    bench = start(cameras='["a/image", "b/image"]', transport='compressed', detector='none',
+                  caption_source='none', bytes_per_second='50000', max_rate='50.0',
+                  max_width='32')
+    node = bench.add(EncoderNode())
+    assert node.autostart()
+    out = {name: bench.listen(SemanticFrame, f'/{name}/image/gsc') for name in 'ab'}
+    sources = {name: bench.probe.create_publisher(
+        CompressedImage, f'/{name}/image/compressed', output_qos()) for name in 'ab'}
+
+    def publish() -> None:
+        for level, (name, source) in enumerate(sources.items(), 100):
+            source.publish(compressed_from_picture(picture(level), Header(frame_id=name)))
+
+    bench.until(lambda: min(map(len, out.values())) >= 3, publish)
+    for level, name in enumerate('ab', 100):
+        packets = [unpack(bytes(frame.data)) for frame in out[name]]
+        sequences = [packet.sequence for packet in packets]
+        assert sequences == list(range(sequences[0], sequences[0] + len(sequences)))
+        assert {(packet.width, packet.height) for packet in packets} == {(32, 24)}
+        assert {packet.latent for packet in packets} == {bytes([level])}
+        assert {frame.header.frame_id for frame in out[name]} == {name}
+    bad = {counters.name: counters for counters in node.counters()}['a/image']
+    bench.until(lambda: bad.get('bad_pictures') >= 1, lambda: sources['a'].publish(
+        CompressedImage(format='jpeg', data=b'no picture')))
+
+
+def test_encoder_survives_failures(start, stand_in_encoder):
+    """Over budget and unexpected errors are counted; the next picture is encoded."""
+    bench = start(cameras='["image"]', detector='none', caption_source='none', max_rate='50.0',
+                  bytes_per_second='50000')
+    node = bench.add(EncoderNode())
+    assert node.autostart()
+    source = bench.probe.create_publisher(Image, '/image', output_qos())
+    frames = bench.listen(SemanticFrame, '/image/gsc')
+    counters, = node.counters()
+    for level, name in ((0, 'over_budget'), (255, 'errors'), (7, 'encoded')):
+        msg = image_from_picture(picture(level), Header())
+        bench.until(lambda name=name: counters.get(name), lambda msg=msg: source.publish(msg))
+    bench.until(lambda: frames)
+    status = counters.status('gsc_encoder')
+    assert status.level == b'\x01'
+    assert 'over_budget' in status.message
+    assert counters.status('gsc_encoder').level == b'\x00'
+
+
+class StandInDetector:
+    """Finds one person, always."""
+
+    name = 'stand-in'
+    found = (SceneObject(0, 0.75, (0.25, 0.25, 0.5, 0.75)),)
+
+    def detect(self, shown: np.ndarray) -> list[SceneObject]:
+        """As Detector.detect."""
+        return list(self.found)
+
+
+def test_detector_is_lazy_and_publishes_beside_the_picture(start, monkeypatch):
+    """It takes pictures only while somebody wants the results."""
+    monkeypatch.setitem(sys.modules, 'gsc_ros.models.detector', SimpleNamespace(
+        load_detector=lambda **words: StandInDetector()))
+    bench = start(images='["x/image_raw"]', max_rate='50.0')
+    node = bench.add(DetectorNode())
+    assert node.autostart()
+    source = bench.probe.create_publisher(Image, '/x/image_raw', output_qos())
+    looks: list[int] = []
+    node.create_timer(0.3, lambda: looks.append(1))
+    bench.until(lambda: len(looks) >= 4)
+    assert source.get_subscription_count() == 0
+    objects = bench.listen(ObjectArray, '/x/detected_objects')
+    overlays = bench.listen(Image, '/x/overlay')
+    msg = image_from_picture(picture(50), Header(frame_id='f'))
+    bench.until(lambda: objects and overlays, lambda: source.publish(msg))
+    found, = objects[-1].objects
+    assert (found.class_name, found.score) == ('person', 0.75)
+    assert (found.x_min, found.y_min, found.x_max, found.y_max) == (16.0, 12.0, 32.0, 36.0)
+    assert objects[-1].header.frame_id == overlays[-1].header.frame_id == 'f'
+    assert np.array_equal(picture_from_image(overlays[-1]),
+                          draw_objects(picture(50), StandInDetector.found))
+
+
+def test_camera_info_of_region_and_binning():
+    """A region of interest fills the picture; binning is part of the scale."""
+    info = CameraInfo(width=1000, height=800, binning_x=2, binning_y=2)
+    info.k = [900.0, 0.0, 500.0, 0.0, 900.0, 400.0, 0.0, 0.0, 1.0]
+    info.roi.x_offset, info.roi.y_offset, info.roi.width, info.roi.height = 100, 200, 400, 200
+    scaled = scale_camera_info(info, 200, 100, Header(frame_id='f'))
+    assert (scaled.width, scaled.height, scaled.binning_x) == (500, 400, 0)
+    assert list(scaled.k) == [450.0, 0.0, 250.0, 0.0, 450.0, 200.0, 0.0, 0.0, 1.0]
+    roi = scaled.roi
+    assert (roi.x_offset, roi.y_offset, roi.width, roi.height) == (50, 100, 200, 100)
+    assert scaled.header.frame_id == 'f'
+    assert info.k[0] == 900.0
+    unknown = scale_camera_info(CameraInfo(), 64, 48, Header())
+    assert (unknown.width, unknown.height, unknown.k[0]) == (64, 48, 0.0)
+
+
+def test_object_array_of_nothing():
+    """No objects is an empty list with the picture's size."""
+    array = object_array([], 64, 48, Header())
+    assert (array.width, array.height, len(array.objects)) == (64, 48, 0)

@@ -1,0 +1,161 @@
+"""Training: crops, degradations, resuming, and every stage for a few steps."""
+import json
+from pathlib import Path
+from typing import Any
+
+from gsc_ros.codec.errors import CheckpointError, InvalidInputError
+from gsc_ros.codec.objects import SceneObject
+from gsc_ros.training.data import load_manifest, random_window, Window
+import numpy as np
+import pytest
+import yaml
+
+torch = pytest.importorskip('torch')
+
+from gsc_ros.training import stages  # noqa: E402
+from gsc_ros.training.degrade import Degrader  # noqa: E402
+from gsc_ros.training.labels import label  # noqa: E402
+from gsc_ros.training.loop import learning_rate, LoopConfig, train  # noqa: E402
+
+
+class Line:
+    """Fits y = 3 x with a batch drawn from the step's generator."""
+
+    def __init__(self) -> None:
+        torch.manual_seed(0)
+        self.model = torch.nn.Conv2d(1, 1, 1)
+
+    def batch(self, rng: np.random.Generator) -> dict[str, Any]:
+        return {'x': torch.from_numpy(rng.normal(size=(4, 1, 2, 2)).astype(np.float32))}
+
+    def loss(self, model: Any, batch: dict[str, Any], step: int) -> Any:
+        error = (model(batch['x']) - 3 * batch['x']).square().mean()
+        return error, {'error': error.item()}
+
+    def evaluate(self, model: Any, sheet: Path) -> dict[str, float]:
+        return {'weight': float(model.weight)}
+
+
+def run(folder: Path, steps: int, total: int) -> torch.nn.Module:
+    """Train to ``steps`` of a schedule that is ``total`` long."""
+    config = LoopConfig(steps=total, lr=0.05, warmup=2, log_every=1, evaluate_every=total,
+                        checkpoint_seconds=0, threads=1)
+    if steps == total:
+        return train(Line(), config, folder)
+    stage, seen = Line(), []
+
+    def stop_after(model: Any, batch: dict[str, Any], step: int) -> Any:
+        if step == steps:
+            raise KeyboardInterrupt
+        seen.append(step)
+        return Line.loss(stage, model, batch, step)
+    stage.loss = stop_after  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        train(stage, config, folder)
+    return stage.model
+
+
+def test_a_killed_run_resumes_to_the_same_weights(tmp_path: Path) -> None:
+    whole = run(tmp_path / 'whole', 40, 40)
+    run(tmp_path / 'cut', 17, 40)
+    resumed = run(tmp_path / 'cut', 40, 40)
+    for a, b in zip(whole.parameters(), resumed.parameters(), strict=True):
+        torch.testing.assert_close(a, b)
+    lines = [json.loads(x) for x in (tmp_path / 'cut' / 'log.jsonl').read_text().splitlines()]
+    assert lines[-1]['val_weight'] == pytest.approx(float(resumed.weight))
+    assert (tmp_path / 'cut' / 'curves.png').stat().st_size > 0
+
+
+def test_learning_rate_warms_up_and_decays() -> None:
+    config = LoopConfig(steps=100, lr=1.0, warmup=10)
+    rates = [learning_rate(s, config) for s in range(100)]
+    assert max(rates) == pytest.approx(1.0) and np.argmax(rates) in (9, 10)
+    assert rates[0] == pytest.approx(0.1) and rates[-1] < 0.03
+
+
+def test_windows_stay_inside_and_move_objects_with_them() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        window = random_window(100, 140, 64, rng)
+        assert window.top + window.side <= 100 and window.left + window.side <= 140
+    car = SceneObject(2, 0.9, (0.0, 0.0, 0.5, 0.5))
+    window = Window(top=0, left=25, side=50, mirrored=True)
+    (moved,) = window.cut_objects([car], 100, 100)
+    assert moved.box == pytest.approx((0.5, 0.0, 1.0, 1.0))
+    assert Window(50, 50, 50, False).cut_objects([car], 100, 100) == []
+
+
+def test_degraded_pictures_differ_and_report_their_rate() -> None:
+    rng = np.random.default_rng(1)
+    crop = np.kron(rng.integers(0, 256, (8, 8, 3), np.uint8), np.ones((16, 16, 1), np.uint8))
+    degrade = Degrader()
+    outs = [degrade(crop, rng) for _ in range(4)]
+    assert all(o.picture.shape == crop.shape and 0.003 < o.bpp < 0.1 for o in outs)
+    assert all(not np.array_equal(o.picture, crop) for o in outs)
+
+
+def test_labels_are_detected_once(tmp_path: Path, data_root: Path) -> None:
+    pictures = load_manifest(data_root, 'train.tsv', 3)
+    found = SceneObject(2, 0.5, (0.25, 0.25, 0.5, 0.5))
+
+    class Once:
+        calls = 0
+
+        def detect(self, picture: np.ndarray) -> list[SceneObject]:
+            Once.calls += 1
+            return [found]
+    for _ in range(2):
+        assert label(pictures, Once(), tmp_path / 'labels.jsonl') == [[found]] * 3
+    assert Once.calls == 3
+
+
+def test_a_missing_manifest_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInputError, match='train.tsv'):
+        load_manifest(tmp_path, 'train.tsv')
+
+
+class Nothing:
+    """A detector that finds nothing."""
+
+    def detect(self, picture: np.ndarray) -> list[SceneObject]:
+        return []
+
+
+def quick(name: str, folder: Path) -> Path:
+    """The stage's own configuration with two steps of two crops."""
+    config = yaml.safe_load((stages.CONFIGS / f'{name}.yaml').read_text())
+    config['loop'] |= {'steps': 2, 'batch': 2, 'evaluate_every': 2, 'log_every': 1}
+    if name == 'learned':
+        config['stage']['latent_steps'] = 1
+    file = folder / f'{name}.yaml'
+    file.write_text(yaml.safe_dump(config))
+    return file
+
+
+def test_every_stage_trains_on_the_one_before(tmp_path: Path, data_root: Path,
+                                              monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip('h5py')
+    monkeypatch.setattr(stages, '_HELD_OUT', 4)
+    monkeypatch.setattr(stages, '_EVALUATED', 2)
+    monkeypatch.setattr(stages, 'load_manifest', lambda *_: load_manifest(
+        data_root, 'train.tsv', 8))
+    place = stages.Workplace(data_root, tmp_path / 'runs', Nothing())
+    place.runs.mkdir()
+    with pytest.raises(CheckpointError, match='gsc train autoencoder'):
+        stages.run_stage('learned', place)
+    for name in stages.STAGES:
+        stages.run_stage(name, place, quick(name, tmp_path))
+        lines = (place.runs / name / 'log.jsonl').read_text().splitlines()
+        assert any('val_' in line for line in lines)
+        assert list((place.runs / name).glob('sheet_*.png'))
+    coder = stages.trained_learned_coder(place.runs, stages.trained_autoencoder(place.runs))
+    assert coder is not None
+
+
+def test_unknown_stages_and_settings_are_refused(tmp_path: Path) -> None:
+    place = stages.Workplace(tmp_path, tmp_path)
+    with pytest.raises(InvalidInputError, match='stage'):
+        stages.run_stage('decoder', place)
+    (tmp_path / 'odd.yaml').write_text('loop: {stepz: 3}\nstage: {}\n')
+    with pytest.raises(InvalidInputError, match='stepz'):
+        stages.run_stage('autoencoder', place, tmp_path / 'odd.yaml')
