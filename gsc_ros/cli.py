@@ -2,10 +2,10 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 import importlib
 import logging
 import sys
-from collections.abc import Sequence
 
 from gsc_ros import __version__
 from gsc_ros.codec.errors import GscError
@@ -16,7 +16,7 @@ COMMANDS = ('encode', 'decode', 'info', 'evaluate', 'train', 'run', 'demo')
 def build_parser() -> argparse.ArgumentParser:
     """Parser with one sub-command per module of ``gsc_ros.commands``."""
     parser = argparse.ArgumentParser(
-        prog='gsc', description='See through a robot\'s cameras over a link too thin for video.',
+        prog='gsc', description="See through a robot's cameras over a link too thin for video.",
         epilog='Exit codes: 0 done, 1 failed (one line on stderr says why), 2 wrong usage.')
     parser.add_argument('--version', action='version', version=f'gsc {__version__}')
     subparsers = parser.add_subparsers(dest='command', required=True, metavar='COMMAND')

@@ -4,17 +4,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from gsc_ros.codec.bitstream import CoderId, Packet, unpack
 from gsc_ros.codec.caption import decode_caption
 from gsc_ros.codec.coder import Coded, PictureCoder
 from gsc_ros.codec.errors import InvalidInputError, ModelMismatchError
 from gsc_ros.codec.hevc import HevcCoder
-from gsc_ros.codec.objects import SceneObject, decode_objects
+from gsc_ros.codec.objects import decode_objects, SceneObject
 from gsc_ros.models.generator import DEFAULT_STEPS, Generator, load_autoencoder, load_prior
 from gsc_ros.models.learned_coder import LearnedCoder
 from gsc_ros.models.policy import Policy
+import numpy as np
 
 MAX_STEPS = 64
 

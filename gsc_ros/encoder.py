@@ -4,14 +4,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from gsc_ros.codec.bitstream import HEADER_BYTES, MAX_PACKET, MAX_SIDE, MIN_SIDE, Packet, pack
+from gsc_ros.codec.bitstream import HEADER_BYTES, MAX_PACKET, MAX_SIDE, MIN_SIDE, pack, Packet
 from gsc_ros.codec.caption import encode_caption, truncate_caption
 from gsc_ros.codec.coder import Coded, PictureCoder
 from gsc_ros.codec.errors import BudgetError, InvalidInputError
 from gsc_ros.codec.hevc import HevcCoder
-from gsc_ros.codec.objects import BYTES_PER_OBJECT, MAX_OBJECTS, SceneObject, encode_objects
+from gsc_ros.codec.objects import BYTES_PER_OBJECT, encode_objects, MAX_OBJECTS, SceneObject
+import numpy as np
 
 if TYPE_CHECKING:
     from gsc_ros.models.policy import Policy
@@ -22,7 +21,11 @@ TEXT_SHARE = 0.25
 
 
 def check_picture(picture: np.ndarray) -> None:
-    """:raises InvalidInputError: unless it is uint8 (H, W, 3), sides 16..4096."""
+    """
+    Refuse what cannot be coded.
+
+    :raises InvalidInputError: unless the picture is uint8 (H, W, 3), sides 16..4096.
+    """
     shape = getattr(picture, 'shape', None)
     if getattr(picture, 'dtype', None) != np.uint8 or shape is None or len(shape) != 3 \
             or shape[2] != 3:

@@ -20,7 +20,7 @@ BUDGETS = (150, 200, 300, 500, 800, 1300, 2500, 4000)
 
 
 def scene(height: int = 96, width: int = 128) -> np.ndarray:
-    """A sky, a road and a box: something that codecs can code."""
+    """Paint a sky, a road and a box: something that codecs can code."""
     y, x = np.mgrid[:height, :width]
     down, right = y / height, x / width
     picture = np.stack([90 + 80 * down, 120 + 40 * right, 220 - 160 * down], axis=2)

@@ -10,16 +10,13 @@ import numpy as np
 from PIL import Image
 import pytest
 
-DATA = Path(__file__).resolve().parents[2] / 'shared' / 'data'
-ZEBRA = DATA / 'val' / 'coco128_train2017' / '000000000034.jpg'
+ZEBRA = Path('val', 'coco128_train2017', '000000000034.jpg')
 
 
 @pytest.mark.parametrize('name', ['yolov8n_int8.onnx', 'yolox_nano.onnx'])
-def test_finds_the_zebra(name: str) -> None:
-    file = DATA / 'models' / name
-    if not file.is_file() or not ZEBRA.is_file():
-        pytest.skip('no shared data here')
-    best = OnnxDetector(file).detect(np.asarray(Image.open(ZEBRA).convert('RGB')))[0]
+def test_finds_the_zebra(name: str, data_root: Path) -> None:
+    picture = np.asarray(Image.open(data_root / ZEBRA).convert('RGB'))
+    best = OnnxDetector(data_root / 'models' / name).detect(picture)[0]
     assert COCO_NAMES[best.class_id] == 'zebra'
     assert best.score > 0.8
     assert best.box == pytest.approx((0.0, 0.05, 0.68, 0.94), abs=0.04)

@@ -3,8 +3,15 @@ import subprocess
 import sys
 
 from gsc_ros.codec.context import (
-    ContextModel, ContextWeights, frequency_tables, MEAN_STEPS, PHASES, scale_of_level,
-    SCALE_LEVELS, SYMBOL_LIMIT)
+    ContextModel,
+    ContextWeights,
+    frequency_tables,
+    MEAN_STEPS,
+    PHASES,
+    SCALE_LEVELS,
+    scale_of_level,
+    SYMBOL_LIMIT,
+)
 from gsc_ros.codec.errors import PacketError
 from hypothesis import given, settings
 from hypothesis import strategies as st

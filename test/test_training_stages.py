@@ -122,7 +122,7 @@ class Nothing:
 
 
 def quick(name: str, folder: Path) -> Path:
-    """The stage's own configuration with two steps of two crops."""
+    """Cut the stage's own configuration down to two steps of two crops."""
     config = yaml.safe_load((stages.CONFIGS / f'{name}.yaml').read_text())
     config['loop'] |= {'steps': 2, 'batch': 2, 'evaluate_every': 2, 'log_every': 1}
     if name == 'learned':

@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
-import numpy as np
-
-from gsc_ros.codec.entropy import Decoder, Tables, encode
+from gsc_ros.codec.entropy import Decoder, encode, Tables
 from gsc_ros.codec.errors import PacketError
+import numpy as np
 
 SYMBOL_LIMIT = 15           # symbols are -15..15
 SCALE_LEVELS = 32           # table rows per mean offset
@@ -24,43 +24,24 @@ WEIGHT_BITS = 12            # fixed point of the weights
 ACTIVATION_BITS = 6         # fixed point of the hidden activations
 _ACTIVATION_LIMIT = 2.0 ** 20
 PHASES = ((0, 0), (1, 1), (0, 1), (1, 0))
-_REACH = 2 * SYMBOL_LIMIT   # a residual to an integer mean is -30..30
-_FREQUENCY_BITS = 16
+REACH = 2 * SYMBOL_LIMIT    # a residual to an integer mean is -30..30
+_TABLES_FILE = Path(__file__).parent / 'context_tables.npz'
 
 
 def scale_of_level(level: np.ndarray | float) -> np.ndarray:
-    """Standard deviation that a scale level stands for: 0.11 to 12, geometric."""
+    """Give the standard deviation of a scale level: 0.11 to 12, geometric."""
     return 0.11 * (12 / 0.11) ** (np.asarray(level, np.float64) / (SCALE_LEVELS - 1))
 
 
 @cache
 def frequency_tables() -> Tables:
     """
-    Integer frequencies of a rounded normal residual, one row per (scale level, mean offset).
+    Read the stored integer frequencies of a rounded normal residual to an integer mean.
 
-    Computed from rational arithmetic on the error function once and rounded to multiples of
-    2**-16; the file of golden packets guards against a platform that rounds otherwise.
+    One row per (scale level, mean offset); ``training/context_tables.py`` made the file.
     """
-    from math import erf, sqrt
-    edges = np.arange(-_REACH - 0.5, _REACH + 1)
-    rows = []
-    for level in range(SCALE_LEVELS):
-        for offset in range(MEAN_STEPS):
-            mean = (offset - MEAN_STEPS // 2) / MEAN_STEPS
-            width = float(scale_of_level(level)) * sqrt(2)
-            cumulative = np.array([0.5 * (1 + erf((e - mean) / width)) for e in edges])
-            rows.append(_to_frequencies(np.diff(cumulative)))
-    return Tables(np.array(rows, np.uint32))
-
-
-def _to_frequencies(probabilities: np.ndarray) -> np.ndarray:
-    """Round to integers of at least 1 that sum to 2**16; the largest takes the remainder."""
-    total = 2 ** _FREQUENCY_BITS
-    # coarse rounding first: the last bits of erf may differ between C libraries
-    share = np.round(probabilities / probabilities.sum(), 9)
-    frequencies = np.maximum(1, np.floor(share * (total - len(share)) + 0.5).astype(np.int64))
-    frequencies[np.argmax(frequencies)] += total - frequencies.sum()
-    return frequencies
+    with np.load(_TABLES_FILE) as file:
+        return Tables(file['frequencies'])
 
 
 @dataclass(frozen=True)
@@ -105,7 +86,7 @@ class ContextModel:
         for stage, where in self._stages(symbols.shape):
             mean, rows = self._predict(known, stage, where, level)
             values = symbols[where].reshape(-1)
-            parts.append((values - mean + _REACH, rows))
+            parts.append((values - mean + REACH, rows))
             known[where] = symbols[where]
         return encode(parts, self.tables)
 
@@ -119,7 +100,7 @@ class ContextModel:
         decoder = Decoder(data, self.tables)
         for stage, where in self._stages(known.shape):
             mean, rows = self._predict(known, stage, where, level)
-            values = decoder.read(rows) - _REACH + mean
+            values = decoder.read(rows) - REACH + mean
             if np.abs(values).max(initial=0) > SYMBOL_LIMIT:
                 raise PacketError('latent symbol', int(np.abs(values).max()), SYMBOL_LIMIT)
             known[where] = values.reshape(known[where].shape)
@@ -139,7 +120,8 @@ class ContextModel:
         """Integer means and table rows, both flat in (channel, row, column) order."""
         w = self.weights
         padded = np.pad(known, ((0, 0), (1, 1), (1, 1)))
-        windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), (1, 2))
+        windows = np.lib.stride_tricks.sliding_window_view(
+            padded, (3, 3), axis=(1, 2))  # type: ignore[call-overload]
         patches = windows[:, where[1], where[2]].transpose(1, 2, 0, 3, 4)
         patches = patches.reshape(-1, w.channels * 9)
         hidden = _relu(patches @ w.first[stage] + w.bias[stage, level],

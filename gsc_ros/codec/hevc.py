@@ -5,9 +5,9 @@ x265 (through PyAV) codes, ffmpeg decodes; docs/BITSTREAM.md, section 6, has the
 """
 from __future__ import annotations
 
-from bisect import bisect_left
 from fractions import Fraction
 from math import ceil, log2, sqrt
+from typing import Final
 
 import av
 from gsc_ros.codec.bitstream import CoderId, MAX_SIDE, MIN_SIDE
@@ -22,20 +22,23 @@ from gsc_ros.codec.hevc_headers import ctu_log2, MAX_QP, rebuild, strip
 from gsc_ros.codec.resample import enlarge, Planes, shrink
 import numpy as np
 
-# Downscale factors in quarters; the packet's quality is the index. Append-only.
-FACTOR_QUARTERS = (4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 64, 96, 128, 192, 256)
-# The picture is shrunk just so far that it fits with this quantiser: below it blocks show, above
-# it the shrinking costs more than it saves (VGG distance and PSNR on training pictures; the
-# figures are in docs/BITSTREAM.md, section 6).
-_SIZING_QP = 48
+# Downscale factors of one octave in 64ths, 2 ** (k / 16): step k of the next octave is twice step
+# k of this one. The packet's quality counts the steps from factor 1 on.
+_OCTAVE = (64, 67, 70, 73, 76, 79, 83, 87, 91, 95, 99, 103, 108, 112, 117, 123)
+_STEPS_PER_OCTAVE = len(_OCTAVE)
+MAX_QUALITY = 6 * _STEPS_PER_OCTAVE     # factor 64
 _MIN_QP = 10                # below it bytes buy nothing that the eye sees
-# Starting points only; the search corrects them: a typical picture is best shrunk by
-# this / sqrt(bits per pixel) quarters; the bytes go as 1 / factor and halve in six steps of QP
-_TYPICAL_QUARTERS = 1.15
-_QP_PER_OCTAVE = 6.0
-_WORTH_A_TRY = 1.1          # a finer factor is tried if its predicted bytes / max_bytes is less
+# Where the search starts; it corrects what is wrong. A typical picture is best shrunk by this
+# factor at one bit per pixel, by the inverse root of the rate elsewhere; so many steps of the
+# factor, or of the quantiser, halve the bytes.
+_TYPICAL_FACTOR = 0.29
+_STEPS_PER_HALVING = 10
+_QP_PER_HALVING = 6
+_FULL = 0.95                # share of the bytes from which no finer factor is tried
+_NO_FINER = 0.93            # nor a finer quantiser
 _UNIT = 8                   # coded sides are multiples of the smallest coding unit
 _MIN_CODED = 16
+_ENCODER: Final = 'libx265'
 _PRESET = 'slow'
 # CQP on one thread; everything that would add NAL units or vary the headers is off
 _X265 = ('log-level=none:pools=none:frame-threads=1:wpp=0:annexb=1:info=0:keyint=1:bframes=0:'
@@ -47,14 +50,25 @@ def coded_size(width: int, height: int, quality: int) -> tuple[int, int]:
     """
     Width and height of the coded picture, multiples of 8 from 16 on.
 
-    :raises PacketError: if ``quality`` is no index into ``FACTOR_QUARTERS``.
+    :raises PacketError: if ``quality`` is above ``MAX_QUALITY``.
     """
-    if not 0 <= quality < len(FACTOR_QUARTERS):
-        raise PacketError('quality', quality, f'0..{len(FACTOR_QUARTERS) - 1}')
-    step = _UNIT * FACTOR_QUARTERS[quality]
-    coded = [max(_MIN_CODED, _UNIT * ((4 * side + step // 2) // step))
+    if not 0 <= quality <= MAX_QUALITY:
+        raise PacketError('quality', quality, f'0..{MAX_QUALITY}')
+    octave, step = divmod(quality, _STEPS_PER_OCTAVE)
+    unit = _UNIT * _OCTAVE[step] << octave
+    coded = [max(_MIN_CODED, _UNIT * ((_OCTAVE[0] * side + unit // 2) // unit))
              for side in (width, height)]
     return coded[0], coded[1]
+
+
+def _sizing_qp(bpp: float) -> int:
+    """
+    Quantiser that a picture of so many bits per source pixel is shrunk for.
+
+    With a finer one the shrinking costs more than it saves, with a coarser one blocks show: VGG
+    distance and PSNR on training pictures, with the figures in docs/BITSTREAM.md, section 6.
+    """
+    return min(max(round(46 - 2 * log2(bpp / 0.02)), 40), 50)
 
 
 class HevcCoder:
@@ -67,13 +81,14 @@ class HevcCoder:
         """
         Code ``picture`` (H, W, 3) uint8 RGB into at most ``max_bytes`` (see ``PictureCoder``).
 
-        The finest downscale factor that fits with a coarse quantiser is taken, then the finest
-        quantiser that fits.
+        The finest downscale factor that fits with a coarse quantiser is taken; where that is the
+        first or the last factor, the finest quantiser that fits with it.
         """
         _check_picture(picture)
-        trials = _Trials(picture)
-        quality = _finest_factor(trials, max_bytes)
-        qp = _finest_quantiser(trials, quality, max_bytes)
+        trials = _Trials(picture, max_bytes)
+        qp = _sizing_qp(trials.bpp)
+        quality = _finest_factor(trials, qp)
+        qp = _finest_quantiser(trials, quality, qp)
         return Coded(quality, trials.latent(quality, qp))
 
     def decode(self, coded: Coded, width: int, height: int) -> np.ndarray:
@@ -93,58 +108,67 @@ def _check_picture(picture: np.ndarray) -> None:
 class _Trials:
     """Latents of one picture at several factors and quantisers, each made once."""
 
-    def __init__(self, picture: np.ndarray) -> None:
+    def __init__(self, picture: np.ndarray, max_bytes: int) -> None:
         self._picture = picture
+        self.max_bytes = max_bytes
         self.height, self.width = picture.shape[:2]
-        self._planes: dict[int, Planes] = {}
-        self._latents: dict[tuple[int, int], bytes] = {}
+        self.bpp = 8 * max(max_bytes, 1) / (self.width * self.height)
+        self._planes: dict[tuple[int, int], Planes] = {}
+        self._latents: dict[tuple[tuple[int, int], int], bytes] = {}
 
     def latent(self, quality: int, qp: int) -> bytes:
-        if quality not in self._planes:
-            size = coded_size(self.width, self.height, quality)
-            self._planes[quality] = shrink(self._picture, *size)
-        if (quality, qp) not in self._latents:
-            self._latents[quality, qp] = encode_planes(self._planes[quality], qp)
-        return self._latents[quality, qp]
+        size = coded_size(self.width, self.height, quality)
+        if size not in self._planes:
+            self._planes[size] = shrink(self._picture, *size)
+        if (size, qp) not in self._latents:
+            self._latents[size, qp] = encode_planes(self._planes[size], qp)
+        return self._latents[size, qp]
+
+    def fill(self, quality: int, qp: int) -> float:
+        """Bytes as a share of what is allowed: it fits up to 1."""
+        return len(self.latent(quality, qp)) / max(self.max_bytes, 0.5)
 
 
-def _finest_factor(trials: _Trials, max_bytes: int) -> int:
-    """First quality that fits at ``_SIZING_QP``; the last one if none does."""
-    bpp = 8 * max(max_bytes, 1) / (trials.width * trials.height)
-    too_long, fits = -1, len(FACTOR_QUARTERS) - 1
-    quality = bisect_left(FACTOR_QUARTERS, _TYPICAL_QUARTERS / sqrt(bpp))
+def _finest_factor(trials: _Trials, qp: int) -> int:
+    """
+    Quality of the finest picture that fits at ``qp``; the last one if none is found to.
+
+    Each trial predicts where the next must be.
+    """
+    too_long, fits = -1, MAX_QUALITY
+    quality = round(_STEPS_PER_OCTAVE * log2(_TYPICAL_FACTOR / sqrt(trials.bpp)))
     while too_long + 1 < fits:
         quality = min(max(quality, too_long + 1), fits - 1)
-        length = len(trials.latent(quality, _SIZING_QP))
-        wanted = FACTOR_QUARTERS[quality] * length / max(max_bytes, 1)
-        if length > max_bytes:
+        fill = trials.fill(quality, qp)
+        if fill > 1:
             too_long = quality
-        elif quality == 0 or wanted > _WORTH_A_TRY * FACTOR_QUARTERS[quality - 1]:
-            return quality
         else:
             fits = quality
-        quality = bisect_left(FACTOR_QUARTERS, wanted)
+            if fill > _FULL:
+                break
+        quality += ceil(_STEPS_PER_HALVING * log2(fill))
     return fits
 
 
-def _finest_quantiser(trials: _Trials, quality: int, max_bytes: int) -> int:
+def _finest_quantiser(trials: _Trials, quality: int, qp: int) -> int:
     """
-    Lowest QP that fits, in few trials: each one predicts where the next must be.
+    Lowest quantiser that fits, searched from ``qp`` on like the factor.
 
     :raises BudgetError: if none does.
     """
     too_long, fits = _MIN_QP - 1, MAX_QP + 1
-    qp = _SIZING_QP
     while too_long + 1 < fits:
-        length = len(trials.latent(quality, qp))
-        if length > max_bytes:
+        qp = min(max(qp, too_long + 1), fits - 1)
+        fill = trials.fill(quality, qp)
+        if fill > 1:
             too_long = qp
         else:
             fits = qp
-        if too_long == MAX_QP:
-            raise BudgetError(max_bytes, length)
-        qp += ceil(_QP_PER_OCTAVE * log2(length / max(max_bytes, 1)))
-        qp = min(max(qp, too_long + 1), fits - 1)
+            if fill > _NO_FINER:
+                break
+        qp += ceil(_QP_PER_HALVING * log2(fill))
+    if fits > MAX_QP:
+        raise BudgetError(trials.max_bytes, len(trials.latent(quality, MAX_QP)))
     return fits
 
 
@@ -156,8 +180,8 @@ def encode_planes(planes: Planes, qp: int) -> bytes:
     """
     height, width = planes[0].shape
     try:
-        context = av.CodecContext.create('libx265', 'w')
-    except av.error.FFmpegError as error:
+        context = av.CodecContext.create(_ENCODER, 'w')
+    except ValueError as error:     # PyAV's UnknownCodecError
         raise MissingDependencyError('PyAV with libx265', 'pip install "av>=14"') from error
     context.width, context.height, context.pix_fmt = width, height, 'yuv420p'
     context.time_base, context.thread_count = Fraction(1), 1
@@ -185,7 +209,7 @@ def decode_planes(latent: bytes, width: int, height: int) -> Planes:
         raise PacketError('latent', f'undecodable ({error.strerror})', 'an H.265 slice') from error
     if len(frames) != 1 or (frames[0].width, frames[0].height) != (width, height):
         raise PacketError('latent', f'{len(frames)} pictures', f'one of {width}x{height}')
-    flat = frames[0].to_ndarray(format='yuv420p').ravel()
+    flat = frames[0].to_ndarray().ravel()   # no format: ffmpeg must not convert
     area = width * height
     chroma = flat[area:].reshape(2, height // 2, width // 2)
     return flat[:area].reshape(height, width), chroma[0], chroma[1]

@@ -2,12 +2,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
-
-from tqdm import tqdm
+import sys
 
 from gsc_ros.commands.files import output_paths, read_packet
+from tqdm import tqdm
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -27,10 +26,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Decode every input; the first failure stops with exit code 1."""
-    from PIL import Image
-
     from gsc_ros.codec.errors import InvalidInputError
     from gsc_ros.decoder import SemanticDecoder
+    from PIL import Image
     packets = [read_packet(path) for path in args.inputs]
     outputs = output_paths(args.inputs, args.output, '.png')
     decoder = SemanticDecoder(args.device)

@@ -4,10 +4,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from gsc_ros.codec.errors import InvalidInputError
 import numpy as np
 from PIL import Image, UnidentifiedImageError
-
-from gsc_ros.codec.errors import InvalidInputError
 
 
 def output_paths(inputs: Sequence[Path], out: Path, suffix: str) -> list[Path]:

@@ -28,7 +28,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Train one stage, or export all."""
-    from gsc_ros.training.stages import Workplace, export, run_stage
+    from gsc_ros.training.stages import export, run_stage, Workplace
     if args.stage == 'export':
         for path in export(args.runs):
             print(path)

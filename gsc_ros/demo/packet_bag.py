@@ -4,7 +4,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from rosbags.rosbag2 import StoragePlugin, Writer
-from rosbags.typesys import get_types_from_msg, get_typestore, Stores, Typestore
+from rosbags.typesys import get_types_from_msg, get_typestore, Stores
+from rosbags.typesys.store import Typestore
 
 FRAME_TYPE = 'gsc_msgs/msg/SemanticFrame'
 # The fields of gsc_msgs/msg/SemanticFrame.msg, whose text an installed package does not carry.

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Generic, TYPE_CHECKING, TypeVar
 
 from gsc_ros.codec.errors import InvalidInputError
 import numpy as np
@@ -54,8 +54,30 @@ def ms_ssim(picture: np.ndarray, reference: np.ndarray) -> float:
         return float(pytorch_msssim.ms_ssim(x, y, data_range=255.0))
 
 
+Result = TypeVar('Result')
+
+
+class Memo(Generic[Result]):
+    """Remembers what was worked out for pictures (by identity) of the latest original."""
+
+    def __init__(self) -> None:
+        self._original: np.ndarray | None = None
+        self._known: list[tuple[np.ndarray, Result]] = []
+
+    def get(self, picture: np.ndarray, original: np.ndarray, compute: Callable[[], Result]
+            ) -> Result:
+        """Return the known result for this very array, else that of ``compute``."""
+        if self._original is not original:
+            self._original, self._known = original, []
+        for known, result in self._known:
+            if known is picture:
+                return result
+        self._known.append((picture, compute()))
+        return self._known[-1][1]
+
+
 class VggMetric:
-    """VGG distance of numpy pictures; keeps the features of the last original."""
+    """VGG distance of numpy pictures; works nothing out twice for the latest original."""
 
     def __init__(self, device: str = 'cpu') -> None:
         from gsc_ros.models.vgg import VggDistance
@@ -63,20 +85,21 @@ class VggMetric:
         self._torch = torch
         self._device = device
         self._network = VggDistance().to(device)
-        self._original: np.ndarray | None = None
-        self._features: list[Tensor] = []
+        self._features: Memo[list[Tensor]] = Memo()
+        self._distances: Memo[float] = Memo()
 
     def __call__(self, picture: np.ndarray, reference: np.ndarray) -> float:
         """Distance, 0 for equal pictures, about 0..5; not comparable with LPIPS."""
         check_pair(picture, reference)
+        return self._distances.get(picture, reference, lambda: self._distance(picture, reference))
+
+    def _distance(self, picture: np.ndarray, reference: np.ndarray) -> float:
         with self._torch.inference_mode():
-            # The same original is compared with dozens of decodes: half of the work is saved.
-            if self._original is not reference:
-                self._features = self._network.features(self._tensor(reference))
-                self._original = reference
+            features = self._features.get(reference, reference, lambda: self._network.features(
+                self._tensor(reference)))
             maps = self._network.features(self._tensor(picture))
             return float(sum((a - b).square().sum(1).mean()
-                             for a, b in zip(maps, self._features, strict=True)))
+                             for a, b in zip(maps, features, strict=True)))
 
     def _tensor(self, picture: np.ndarray) -> Tensor:
         tensor = self._torch.tensor(picture, device=self._device)

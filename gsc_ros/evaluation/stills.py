@@ -9,7 +9,7 @@ from typing import Protocol, TYPE_CHECKING
 
 from gsc_ros.codec.errors import InvalidInputError
 from gsc_ros.evaluation.candidates import Candidate, Producer
-from gsc_ros.evaluation.metrics import Agreement, agreement, ms_ssim, MS_SSIM_MIN_SIDE, psnr
+from gsc_ros.evaluation.metrics import agreement, Memo, ms_ssim, MS_SSIM_MIN_SIDE, psnr
 from gsc_ros.evaluation.peers import Distance
 from gsc_ros.sources import PICTURE_SUFFIXES, read_picture
 import numpy as np
@@ -108,25 +108,24 @@ class Judge:
 
     def __init__(self, distance: Distance, detector: Detects | None = None) -> None:
         self.distance, self._detector = distance, detector
-        self._original: np.ndarray | None = None
-        self._wanted: list[SceneObject] = []
+        self._known: Memo[dict[str, float]] = Memo()
+        self._wanted: Memo[list[SceneObject]] = Memo()
 
     def figures(self, picture: np.ndarray, original: np.ndarray) -> dict[str, float]:
         """Columns of a ``Row`` from ``psnr`` to ``wanted``."""
+        return self._known.get(picture, original, lambda: self._figures(picture, original))
+
+    def _figures(self, picture: np.ndarray, original: np.ndarray) -> dict[str, float]:
         large = min(original.shape[:2]) >= MS_SSIM_MIN_SIDE
         result = {'psnr': psnr(picture, original),
                   'ms_ssim': ms_ssim(picture, original) if large else float('nan'),
                   'vgg': self.distance(picture, original),
                   'matched': float('nan'), 'found': float('nan'), 'wanted': float('nan')}
-        if self._detector is not None:
-            result |= asdict(self._agreement(picture, original, self._detector))
+        detector = self._detector
+        if detector is not None:
+            wanted = self._wanted.get(original, original, lambda: detector.detect(original))
+            result |= asdict(agreement(detector.detect(picture), wanted))
         return result
-
-    def _agreement(self, picture: np.ndarray, original: np.ndarray, detector: Detects
-                   ) -> Agreement:
-        if self._original is not original:
-            self._wanted, self._original = detector.detect(original), original
-        return agreement(detector.detect(picture), self._wanted)
 
 
 class RowFile:

@@ -3,10 +3,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor, nn
-
 from gsc_ros.models.layers import res_blocks, upsample
+import torch
+from torch import nn, Tensor
 
 
 @dataclass(frozen=True)

@@ -1,17 +1,16 @@
 """Weights on disk: safetensors in half precision, the network's sizes in the metadata."""
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
+import json
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import Tensor, nn
-
 from gsc_ros.codec.errors import CheckpointError
+from safetensors import safe_open, SafetensorError
+from safetensors.torch import save_file
+import torch
+from torch import nn, Tensor
 
 ASSETS = Path(__file__).resolve().parent.parent / 'assets'
 

@@ -87,7 +87,8 @@ class Detector:
 
 
 def load_detector(source: str = DEFAULT_SOURCE, device: str = 'cpu',
-                  confidence: float = DEFAULT_CONFIDENCE) -> Detector:
+                  confidence: float = DEFAULT_CONFIDENCE, image_size: int | None = None
+                  ) -> Detector:
     """
     Load a YOLO.
 
@@ -97,19 +98,21 @@ def load_detector(source: str = DEFAULT_SOURCE, device: str = 'cpu',
     :param source: a file (.pt, .onnx, ...), a name that ultralytics knows, or ``embedded``.
     :param device: as torch names it.
     :param confidence: objects with a lower score are dropped, 0..1.
+    :param image_size: pixels that a picture's longer side is scaled to; None: what suits the
+        weights.
     :raises CheckpointError: if a file, or a path with a folder, is missing or cannot be read.
     """
     prepare_ultralytics()
     if source == EMBEDDED:
-        return _load_embedded(device, confidence)
+        return _load_embedded(device, confidence, image_size or _EMBEDDED_IMAGE_SIZE)
     file = _find(source)
     if file is None:
         reason = _fetch(cache_folder() / source)
         if reason:
             _warn_once(source, reason)
-            return _load_embedded(device, confidence)
+            return _load_embedded(device, confidence, image_size or _EMBEDDED_IMAGE_SIZE)
         file = cache_folder() / source
-    return Detector(_open(file), file.name, device, confidence)
+    return Detector(_open(file), file.name, device, confidence, image_size or _IMAGE_SIZE)
 
 
 def _find(source: str) -> Path | None:
@@ -146,11 +149,11 @@ def _open(file: Path) -> YOLO:
         raise CheckpointError(file, str(error)) from error
 
 
-def _load_embedded(device: str, confidence: float) -> Detector:
+def _load_embedded(device: str, confidence: float, image_size: int) -> Detector:
     from ultralytics import YOLO
     yolo = YOLO(str(ARCHITECTURE), task='detect')
     yolo.model = load_yolo()
-    return Detector(yolo, WEIGHTS.stem, device, confidence, _EMBEDDED_IMAGE_SIZE)
+    return Detector(yolo, WEIGHTS.stem, device, confidence, image_size)
 
 
 def _warn_once(source: str, reason: str) -> None:

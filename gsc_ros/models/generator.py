@@ -4,15 +4,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import cast
 
-import numpy as np
-import torch
-
 from gsc_ros.codec.objects import SceneObject
 from gsc_ros.models import checkpoint
 from gsc_ros.models.autoencoder import Autoencoder, AutoencoderConfig
 from gsc_ros.models.frames import crop_to_picture, pad_to_tensor
 from gsc_ros.models.prior import Condition, EmbeddedPrior, FlowPrior, PriorConfig
 from gsc_ros.models.sampling import draw_noise, integrate, schedule
+import numpy as np
+import torch
 
 AUTOENCODER_FILE = checkpoint.ASSETS / 'autoencoder.safetensors'
 PRIOR_FILE = checkpoint.ASSETS / 'prior.safetensors'

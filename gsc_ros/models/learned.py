@@ -3,14 +3,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gsc_ros.codec.context import (
+    ACTIVATION_BITS,
+    MEAN_STEPS,
+    PHASES,
+    SCALE_LEVELS,
+    SYMBOL_LIMIT,
+    WEIGHT_BITS,
+)
+from gsc_ros.models.layers import res_blocks, ResBlock, upsample
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn, Tensor
 from torch.nn import functional as F
-
-from gsc_ros.codec.context import (
-    ACTIVATION_BITS, MEAN_STEPS, PHASES, SCALE_LEVELS, SYMBOL_LIMIT, WEIGHT_BITS)
-from gsc_ros.models.layers import ResBlock, res_blocks, upsample
 
 
 @dataclass(frozen=True)

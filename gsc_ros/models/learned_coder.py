@@ -1,13 +1,9 @@
 """The learned coder behind the interface that every picture coder has."""
 from __future__ import annotations
 
-import zlib
 from pathlib import Path
 from typing import cast
-
-import numpy as np
-import torch
-from safetensors.numpy import load_file
+import zlib
 
 from gsc_ros.codec.bitstream import CoderId
 from gsc_ros.codec.coder import Coded
@@ -17,6 +13,9 @@ from gsc_ros.models import checkpoint
 from gsc_ros.models.autoencoder import Autoencoder
 from gsc_ros.models.frames import crop_to_picture, pad_to_tensor
 from gsc_ros.models.learned import LearnedConfig, LearnedTransform
+import numpy as np
+from safetensors.numpy import load_file
+import torch
 
 TRANSFORM_FILE = checkpoint.ASSETS / 'learned.safetensors'
 CONTEXT_FILE = checkpoint.ASSETS / 'learned_context.safetensors'

@@ -1,8 +1,8 @@
 """What wins at which rate: measured on validation pictures, kept in one file."""
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
+import json
 from pathlib import Path
 
 from gsc_ros.codec.errors import CheckpointError

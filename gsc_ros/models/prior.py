@@ -5,13 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
-
 from gsc_ros.codec.objects import SceneObject
 from gsc_ros.models.layers import ResBlock, upsample
-from gsc_ros.models.text import OBJECT_CLASSES, TextEncoder, object_map, word_batch
+from gsc_ros.models.text import OBJECT_CLASSES, object_map, TextEncoder, word_batch
+import torch
+from torch import nn, Tensor
+from torch.nn import functional as F
 
 
 @dataclass(frozen=True)
@@ -85,7 +84,7 @@ class EmbeddedPrior(nn.Module):
         nn.init.zeros_(self.exit.bias)  # type: ignore[arg-type]
 
     def start(self, noise: Tensor, condition: Condition) -> Tensor:
-        """Decoded latent plus scaled noise."""
+        """Add scaled noise to the decoded latent."""
         return condition.latent + self.config.start_noise * noise
 
     def velocity(self, x: Tensor, t: Tensor, condition: Condition) -> Tensor:

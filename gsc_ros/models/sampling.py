@@ -1,19 +1,18 @@
 """Noise, schedule and solver: pure functions, as in flux's ``sampling.py``."""
 from __future__ import annotations
 
+from gsc_ros.models.prior import Condition, FlowPrior
 import torch
 from torch import Tensor
 
-from gsc_ros.models.prior import Condition, FlowPrior
-
 
 def draw_noise(shape: tuple[int, ...], seed: int) -> Tensor:
-    """Standard normal float32 noise; drawn on the CPU so that every device sees the same."""
+    """Draw standard normal float32 noise, on the CPU so that every device sees the same."""
     return torch.randn(shape, generator=torch.Generator('cpu').manual_seed(seed))
 
 
 def schedule(steps: int) -> list[float]:
-    """Times 1 = t_0 > ... > t_steps = 0, evenly spaced."""
+    """Space times evenly: 1 = t_0 > ... > t_steps = 0."""
     return [1 - i / steps for i in range(steps + 1)]
 
 

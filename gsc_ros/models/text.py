@@ -1,14 +1,13 @@
 """Caption and objects as conditions: one vector for the words, one map for the boxes."""
 from __future__ import annotations
 
+from collections.abc import Sequence
 import re
 import zlib
-from collections.abc import Sequence
-
-import torch
-from torch import Tensor, nn
 
 from gsc_ros.codec.objects import SceneObject
+import torch
+from torch import nn, Tensor
 
 _WORD = re.compile(r'[a-z]+')
 WORD_BUCKETS = 4096

@@ -4,12 +4,11 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
+from gsc_ros.codec.errors import MissingDependencyError
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn, Tensor
 from torch.nn import functional as F
-
-from gsc_ros.codec.errors import MissingDependencyError
 
 # (name in the weight file, convolutions) of the five VGG16 blocks
 _BLOCKS = (('block1', 2), ('block2', 2), ('block3', 3), ('block4', 3), ('block5', 3))
@@ -61,7 +60,8 @@ class VggDistance(nn.Module):
             blocks.append(nn.Sequential(*layers))
         self.blocks = nn.ModuleList(blocks)
         self.register_buffer('mean', torch.tensor(_MEAN_BGR).view(1, 3, 1, 1))
-        self.requires_grad_(False).eval().to(memory_format=torch.channels_last)
+        self.requires_grad_(False).eval()
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def features(self, rgb: Tensor) -> list[Tensor]:
         """Five unit-normalised maps of ``rgb`` (B, 3, H, W) in -1..1; H and W at least 16."""

@@ -82,11 +82,12 @@ class RecorderNode(GscNode):
 
     def _listen(self, kind: Any, topic: str, handle: Any, *extra: Any,
                 reliability: str = 'reliable') -> None:
-        def guarded(msg: Any) -> None:
+        def guarded(msg: Any, info: dict[str, int]) -> None:
             with self.guard(topic):
-                handle(msg, *extra)
+                handle(msg, info, *extra)
         self._subscriptions_made.append(
-            self.create_subscription(kind, topic, guarded, input_qos(reliability, QUEUE)))
+            self.create_subscription(kind, topic, guarded,  # type: ignore[arg-type]
+                                     input_qos(reliability, QUEUE)))
 
     def stop(self) -> None:
         """Unsubscribe."""
@@ -121,39 +122,51 @@ class RecorderNode(GscNode):
             if self._recording:
                 self._recording.advance(self._now_ns())
 
-    def _on_camera(self, msg: Image | CompressedImage) -> None:
+    def _time_ns(self, info: dict[str, int], name: str) -> int:
+        """
+        When the middleware sent ('source') or took in ('received') a message.
+
+        This node may be busy when one arrives: its own clock would see packets in bunches.
+        """
+        stamp = info.get(f'{name}_timestamp', 0)
+        simulated = self.get_parameter('use_sim_time').value
+        return self._now_ns() if simulated or stamp <= 0 else int(stamp)
+
+    def _on_camera(self, msg: Image | CompressedImage, info: dict[str, int]) -> None:
         self._counters.add('camera')
         if self._recording:
             self._recording.camera(_stamp_ns(msg), len(msg.data), _reader(msg))
 
-    def _on_sent(self, msg: SemanticFrame) -> None:
+    def _on_sent(self, msg: SemanticFrame, info: dict[str, int]) -> None:
         self._counters.add('sent')
         if self._recording:
-            self._recording.sent(_stamp_ns(msg), bytes(msg.data), self._now_ns())
+            self._recording.sent(_stamp_ns(msg), bytes(msg.data),
+                                 self._time_ns(info, 'source'))
 
-    def _on_received(self, msg: SemanticFrame) -> None:
+    def _on_received(self, msg: SemanticFrame, info: dict[str, int]) -> None:
         self._counters.add('received')
         if not self._recording or not self._bag or not self._original:
             return
-        now_ns = self._now_ns()
+        now_ns = self._time_ns(info, 'source')
         self._bag.write(serialize_message(msg), now_ns)
         read = self._recording.received(_stamp_ns(msg), bytes(msg.data), now_ns)
         if read and self._original.get_subscription_count():
             self._original.publish(image_from_picture(read(), msg.header))
 
-    def _on_picture(self, msg: Image, view: str) -> None:
+    def _on_picture(self, msg: Image, info: dict[str, int], view: str) -> None:
         self._counters.add(view)
         if self._recording:
-            self._recording.picture(view, _stamp_ns(msg), _reader(msg), self._now_ns())
+            self._recording.picture(view, _stamp_ns(msg), _reader(msg),
+                                    self._time_ns(info, 'received'))
 
-    def _on_objects(self, msg: ObjectArray, view: str) -> None:
+    def _on_objects(self, msg: ObjectArray, info: dict[str, int], view: str) -> None:
         if self._recording:
             self._recording.detected(view, _stamp_ns(msg), [SceneObject(
                 o.class_id, o.score, (o.x_min / msg.width, o.y_min / msg.height,
                                       o.x_max / msg.width, o.y_max / msg.height))
                 for o in msg.objects])
 
-    def _on_diagnostics(self, msg: DiagnosticArray) -> None:
+    def _on_diagnostics(self, msg: DiagnosticArray, info: dict[str, int]) -> None:
         found = {pair.key: float(pair.value) for status in msg.status for pair in status.values
                  if pair.key in FIGURES}
         if found and self._recording:

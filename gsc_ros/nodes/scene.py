@@ -110,12 +110,12 @@ def load_describe(detector: str, caption_source: str, device: str, confidence: f
     if detector == 'none' and caption_source == 'none':
         return None
     from gsc_ros.models.captioner import load_captioner
-    from gsc_ros.models.detector import load_detector
+    from gsc_ros.models.detector import DEFAULT_SOURCE, load_detector
 
     find = None
     if detector != 'none':
-        source = {} if detector == 'auto' else {'source': detector}
-        find = load_detector(device=device, confidence=confidence, **source).detect
+        source = DEFAULT_SOURCE if detector == 'auto' else detector
+        find = load_detector(source, device, confidence).detect
     tell = None
     if caption_source != 'none':
         tell = load_captioner(caption_source, device=device).describe

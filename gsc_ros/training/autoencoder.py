@@ -4,15 +4,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
-
 from gsc_ros.models.autoencoder import Autoencoder
 from gsc_ros.models.vgg import VggDistance
 from gsc_ros.training.data import PictureSet, random_crop
-from gsc_ros.training.pictures import centre_crops, psnr, to_batch, write_sheet
+from gsc_ros.training.pictures import centre_crops, psnr, to_batch, window_at, write_sheet
+import numpy as np
+import torch
+from torch import nn, Tensor
+from torch.nn import functional as F
 
 
 class AutoencoderStage:
@@ -45,8 +44,7 @@ class AutoencoderStage:
         loss = F.l1_loss(out, rgb)
         figures = {'l1': loss.item()}
         if step % 2 == 0:
-            top, left = batch['corner']
-            window = (..., slice(top, top + self.vgg_crop), slice(left, left + self.vgg_crop))
+            window = window_at(batch['corner'], self.vgg_crop)
             vgg = self.vgg(out[window], rgb[window]).mean()
             loss = loss + 2 * self.vgg_weight * vgg
             figures['vgg'] = vgg.item()

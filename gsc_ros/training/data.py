@@ -1,17 +1,16 @@
 """Training and validation pictures, from a folder with a manifest, as random crops."""
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 import csv
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from gsc_ros.codec.errors import InvalidInputError
+from gsc_ros.codec.objects import SceneObject
 import numpy as np
 from PIL import Image
 from tqdm import tqdm
-
-from gsc_ros.codec.errors import InvalidInputError
-from gsc_ros.codec.objects import SceneObject
 
 # Narrow or scarce sources are drawn less or more often than their size says.
 SOURCE_WEIGHTS = {'grocery_store': 0.3, 'clothing_small': 0.3, 'camvid480': 2.0, 'jetson': 4.0,
@@ -35,10 +34,11 @@ class PictureSet:
         weights = np.array([SOURCE_WEIGHTS.get(s, 1.0) for s in self.sources])
         return weights / weights.sum()
 
-    def select(self, indices: Sequence[int]) -> PictureSet:
+    def select(self, indices: Iterable[int]) -> PictureSet:
         """Those pictures, in that order."""
-        return PictureSet(*([items[i] for i in indices] for items in (
-            self.pictures, self.sources, self.texts, self.paths)))
+        indices = list(indices)
+        return PictureSet([self.pictures[i] for i in indices], [self.sources[i] for i in indices],
+                          [self.texts[i] for i in indices], [self.paths[i] for i in indices])
 
 
 def load_manifest(root: Path, manifest: str, limit: int | None = None) -> PictureSet:
@@ -108,4 +108,4 @@ def random_window(height: int, width: int, size: int, rng: np.random.Generator,
 
 def random_crop(picture: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
     """One random square of a picture (H, W, 3) uint8 -> (size, size, 3)."""
-    return random_window(*picture.shape[:2], size, rng).cut(picture, size)
+    return random_window(picture.shape[0], picture.shape[1], size, rng).cut(picture, size)

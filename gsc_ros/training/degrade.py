@@ -3,13 +3,12 @@ from __future__ import annotations
 
 from math import log2
 
-import numpy as np
-
 from gsc_ros.codec.bitstream import CoderId
 from gsc_ros.codec.errors import BudgetError
 from gsc_ros.codec.hevc import HevcCoder
 from gsc_ros.models.learned_coder import LearnedCoder
 from gsc_ros.training.prior import Degraded
+import numpy as np
 
 RATES = (0.004, 0.08)       # bits per pixel, log-uniform
 
@@ -24,7 +23,7 @@ class Degrader:
     def __call__(self, crop: np.ndarray, rng: np.random.Generator) -> Degraded:
         """Encode and decode a crop (H, W, 3) uint8 at a random rate."""
         pixels = crop.shape[0] * crop.shape[1]
-        bpp = 2 ** rng.uniform(*(log2(rate) for rate in RATES))
+        bpp = 2 ** rng.uniform(log2(RATES[0]), log2(RATES[1]))
         use_learned = rng.random() < self.learned_share
         if use_learned and self.learned is not None:
             return self._learned(crop, int(rng.integers(self.learned.top_quality + 1)))

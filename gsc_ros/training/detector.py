@@ -9,7 +9,9 @@ student stands alone.
 """
 from __future__ import annotations
 
+import argparse
 from dataclasses import dataclass
+import json
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ import torch
 from torch import nn, Tensor
 from torch.nn import functional
 
+STEPS = 7000
 TEACHER = Path('models/yolov8n_int8.onnx')   # below the data root
 
 
@@ -31,10 +34,10 @@ TEACHER = Path('models/yolov8n_int8.onnx')   # below the data root
 class DistillConfig:
     """Settings of the stage; shares are fractions of the whole run."""
 
-    sizes: tuple[int, ...] = (256, 320, 384)
-    pixels: int = 4 * 256 ** 2          # per batch, whatever the size
-    forced_until: float = 0.30          # every block fed by the teacher before this share
-    alone_from: float = 0.50            # no block fed by the teacher after this share
+    sizes: tuple[int, ...] = (224, 288, 352)
+    pixels: int = 3 * 256 ** 2          # per batch, whatever the size
+    forced_until: float = 0.35          # every block fed by the teacher before this share
+    alone_from: float = 0.55            # no block fed by the teacher after this share
     degraded: float = 0.2               # share of pictures that only the student sees degraded
     box_weight: float = 0.5
     late_feature_weight: float = 0.4
@@ -158,7 +161,7 @@ def head_losses(heads: dict[str, Tensor], targets: TeacherTargets, coco_ids: tup
     return classes, (weight * divergence).sum() / weight.sum().clamp_min(1)
 
 
-def run(data_root: Path, folder: Path, steps: int, threads: int = 2, seed: int = 0,
+def run(data_root: Path, folder: Path, steps: int = STEPS, threads: int = 2, seed: int = 0,
         limit: int | None = None) -> nn.Module:
     """
     Train, or go on training, the embedded YOLO.
@@ -176,3 +179,34 @@ def run(data_root: Path, folder: Path, steps: int, threads: int = 2, seed: int =
                               folder / 'teacher_scores.npy')
     torch.manual_seed(seed)
     return train(DetectorStage(pictures, weights, held_out, teacher, steps), config, folder)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Train, export or measure the embedded YOLO; see ``--help``."""
+    from gsc_ros.models.yolo import WEIGHTS
+    from gsc_ros.training.detector_export import export, measure
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    actions = parser.add_subparsers(dest='action', required=True)
+    training = actions.add_parser('train', help='train, or go on where a folder stopped')
+    exporting = actions.add_parser('export', help='checkpoint -> safetensors')
+    measuring = actions.add_parser('measure', help='mAP and F1 on the validation pictures')
+    for part in (training, measuring):
+        part.add_argument('--data', type=Path, required=True)
+    for part in (training, exporting):
+        part.add_argument('--folder', type=Path, required=True)
+    training.add_argument('--steps', type=int, default=STEPS)
+    training.add_argument('--threads', type=int, default=2)
+    exporting.add_argument('--out', type=Path, default=WEIGHTS)
+    measuring.add_argument('--limit', type=int, help='look at so many pictures only')
+    measuring.add_argument('--size', type=int, help='longer side that pictures are scaled to')
+    given = parser.parse_args(arguments)
+    if given.action == 'train':
+        run(given.data, given.folder, given.steps, given.threads)
+    elif given.action == 'export':
+        print(f'step {export(given.folder, given.out)} -> {given.out}')
+    else:
+        print(json.dumps(measure(given.data, given.limit, given.size), indent=1))
+
+
+if __name__ == '__main__':
+    main()

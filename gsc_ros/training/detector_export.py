@@ -1,8 +1,6 @@
 """Turns a checkpoint of the detector stage into the shipped weights, and measures them."""
 from __future__ import annotations
 
-import argparse
-import json
 from pathlib import Path
 import time
 from typing import Any
@@ -43,12 +41,17 @@ def export(folder: Path, out: Path = WEIGHTS) -> int:
     return int(state['step'])
 
 
-def measure(data_root: Path, limit: int | None = None, source: str = EMBEDDED) -> dict[str, Any]:
-    """Figures of a detector and of the teacher on the labelled validation pictures."""
+def measure(data_root: Path, limit: int | None = None, image_size: int | None = None
+            ) -> dict[str, Any]:
+    """
+    Figures of the embedded YOLO and of its teacher on the labelled validation pictures.
+
+    The teacher's own training set holds these pictures; the student has not seen them.
+    """
     data = read_labelled(data_root, limit)
     classes = read_architecture().coco_ids
     teacher = load_detector(str(data_root / TEACHER), confidence=_LEAST_CONFIDENCE)
-    student = load_detector(source, confidence=_LEAST_CONFIDENCE)
+    student = load_detector(EMBEDDED, confidence=_LEAST_CONFIDENCE, image_size=image_size)
     reference = detect_all(teacher, data.pictures)
     start = time.perf_counter()
     found = detect_all(student, data.pictures)
@@ -62,25 +65,3 @@ def measure(data_root: Path, limit: int | None = None, source: str = EMBEDDED) -
         'f1_labels_teacher': f1_score(reference, data.objects, classes),
         'f1_against_teacher': f1_score(found, reference, classes),
         'ms_per_picture': 1000 * seconds / len(data.pictures)}
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """``export --folder DIR [--out FILE]`` or ``measure --data DIR [--source WEIGHTS]``."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    actions = parser.add_subparsers(dest='action', required=True)
-    exporting = actions.add_parser('export', help='checkpoint -> safetensors')
-    exporting.add_argument('--folder', type=Path, required=True)
-    exporting.add_argument('--out', type=Path, default=WEIGHTS)
-    measuring = actions.add_parser('measure', help='mAP and F1 on the validation pictures')
-    measuring.add_argument('--data', type=Path, required=True)
-    measuring.add_argument('--limit', type=int)
-    measuring.add_argument('--source', default=EMBEDDED)
-    given = parser.parse_args(arguments)
-    if given.action == 'export':
-        print(f'step {export(given.folder, given.out)} -> {given.out}')
-    else:
-        print(json.dumps(measure(given.data, given.limit, given.source), indent=1))
-
-
-if __name__ == '__main__':
-    main()

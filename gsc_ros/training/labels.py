@@ -5,11 +5,10 @@ import json
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
-from tqdm import tqdm
-
 from gsc_ros.codec.objects import SceneObject
 from gsc_ros.training.data import PictureSet
+import numpy as np
+from tqdm import tqdm
 
 
 class Finder(Protocol):

@@ -4,16 +4,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
-
 from gsc_ros.models.autoencoder import Autoencoder
 from gsc_ros.models.learned import LearnedConfig, LearnedTransform
 from gsc_ros.models.vgg import VggDistance
 from gsc_ros.training.data import PictureSet, random_crop
-from gsc_ros.training.pictures import centre_crops, psnr, to_batch, write_sheet
+from gsc_ros.training.pictures import centre_crops, psnr, to_batch, window_at, write_sheet
+import numpy as np
+import torch
+from torch import nn, Tensor
+from torch.nn import functional as F
 
 
 def trade_off(level: Tensor) -> Tensor:
@@ -40,8 +39,8 @@ class LearnedStage:
         """Random crops, a level each, a corner of the VGG window."""
         chosen = rng.choice(len(self.pictures), self.size, p=self.weights)
         crops = [random_crop(self.pictures[i], self.crop, rng) for i in chosen]
-        return {'rgb': to_batch(crops),
-                'level': torch.from_numpy(rng.integers(self.config.levels, size=self.size)).float(),
+        level = torch.from_numpy(rng.integers(self.config.levels, size=self.size)).float()
+        return {'rgb': to_batch(crops), 'level': level,
                 'corner': rng.integers(self.crop - self.vgg_crop + 1, size=2)}
 
     def loss(self, model: nn.Module, batch: dict[str, Any], step: int
@@ -66,7 +65,7 @@ class LearnedStage:
     def _in_pixels(self, latent: Tensor, rgb: Tensor, corner: np.ndarray
                    ) -> tuple[Tensor, Tensor]:
         out = self.autoencoder.decode(latent)
-        window = (..., *(slice(c, c + self.vgg_crop) for c in corner))
+        window = window_at(corner, self.vgg_crop)
         return F.mse_loss(out, rgb, reduction='none').mean((1, 2, 3)), self.vgg(
             out[window], rgb[window])
 
@@ -76,7 +75,8 @@ class LearnedStage:
         assert isinstance(model, LearnedTransform)
         model.eval()
         latent = self.autoencoder.encode(self.held_out)
-        scores, rows = {}, [self.held_out[:8]]
+        scores: dict[str, float] = {}
+        rows = [self.held_out[:8]]
         for q in (0, 5, 10, 15):
             level = torch.full((len(latent),), float(q))
             _, symbols = model.quantise(latent, level)

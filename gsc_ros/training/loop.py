@@ -1,19 +1,19 @@
 """One training loop for every stage: resumable, with EMA, logs, curves and sample sheets."""
 from __future__ import annotations
 
+from collections.abc import Callable
 import copy
+from dataclasses import dataclass
 import json
 import math
 import os
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+import time
 from typing import Any, Protocol
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn, Tensor
 from tqdm import tqdm
 
 
@@ -59,7 +59,7 @@ def learning_rate(step: int, config: LoopConfig) -> float:
 
 
 def save_atomically(state: Any, path: Path) -> None:
-    """A kill at any moment leaves the old file or the new one, never a part."""
+    """Save so that a kill at any moment leaves the old file or the new one, never a part."""
     temporary = path.with_suffix('.tmp')
     torch.save(state, temporary)
     os.replace(temporary, path)
@@ -134,8 +134,8 @@ def _resume(path: Path, model: nn.Module, average: nn.Module,
 def _update_average(average: nn.Module, model: nn.Module, decay: float) -> None:
     for mean, value in zip(average.parameters(), model.parameters(), strict=True):
         mean.lerp_(value, 1 - decay)
-    for mean, value in zip(average.buffers(), model.buffers(), strict=True):
-        mean.copy_(value)
+    for copied, buffer in zip(average.buffers(), model.buffers(), strict=True):
+        copied.copy_(buffer)
 
 
 def plot_curves(log: Path, out: Path) -> None:

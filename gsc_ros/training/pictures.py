@@ -1,14 +1,15 @@
 """Tensors and sheets of pictures for the training stages."""
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-
-import numpy as np
-import torch
-from PIL import Image
-from torch import Tensor
+from types import EllipsisType
 
 from gsc_ros.training.data import PictureSet
+import numpy as np
+from PIL import Image
+import torch
+from torch import Tensor
 
 
 def to_batch(crops: list[np.ndarray]) -> Tensor:
@@ -24,9 +25,15 @@ def to_uint8(batch: Tensor) -> np.ndarray:
 
 
 def centre_crops(pictures: PictureSet, size: int = 256) -> list[np.ndarray]:
-    """The middle square of every picture."""
+    """Cut the middle square of every picture."""
     return [p[(p.shape[0] - size) // 2:, (p.shape[1] - size) // 2:][:size, :size]
             for p in pictures.pictures]
+
+
+def window_at(corner: Sequence[int] | np.ndarray, size: int) -> tuple[EllipsisType, slice, slice]:
+    """Index of a square of the last two axes."""
+    top, left = corner
+    return ..., slice(top, top + size), slice(left, left + size)
 
 
 def write_sheet(rows: list[Tensor], path: Path) -> None:

@@ -6,10 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from torch import Tensor, nn
-
 from gsc_ros.codec.objects import SceneObject
 from gsc_ros.models.autoencoder import Autoencoder
 from gsc_ros.models.captioner import Captioner
@@ -17,7 +13,10 @@ from gsc_ros.models.prior import Condition, EmbeddedPrior, PriorConfig
 from gsc_ros.models.sampling import draw_noise, integrate, schedule
 from gsc_ros.models.vgg import VggDistance
 from gsc_ros.training.data import PictureSet, random_window
-from gsc_ros.training.pictures import psnr, to_batch, write_sheet
+from gsc_ros.training.pictures import psnr, to_batch, window_at, write_sheet
+import numpy as np
+import torch
+from torch import nn, Tensor
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ class Texts:
 
     def draw(self, texts: list[str], objects: list[SceneObject], crop: np.ndarray,
              rng: np.random.Generator) -> tuple[str, list[SceneObject]]:
-        """A caption and objects for a crop; each left out now and then."""
+        """Draw a caption and objects for a crop; leave each out now and then."""
         caption = self.captioner.describe(crop, objects)
         if texts and rng.random() < 0.5:
             caption = texts[rng.integers(len(texts))]
@@ -75,9 +74,9 @@ class PriorStage:
     def _sample(self, pictures: PictureSet, texts: Texts, index: int, size: int,
                 rng: np.random.Generator) -> tuple[Any, ...]:
         picture = pictures.pictures[index]
-        window = random_window(*picture.shape[:2], size, rng)
+        window = random_window(picture.shape[0], picture.shape[1], size, rng)
         crop = window.cut(picture, size)
-        objects = window.cut_objects(texts.objects[index], *picture.shape[:2])
+        objects = window.cut_objects(texts.objects[index], picture.shape[0], picture.shape[1])
         caption, objects = texts.draw(pictures.texts[index], objects, crop, rng)
         plain = self.degrade(crop, rng)
         return crop, plain.picture, plain.bpp, plain.coder, caption, objects
@@ -109,7 +108,7 @@ class PriorStage:
         x = torch.lerp(latent, start, t[:, None, None, None])
         clean = model.clean(x, t, condition)
         out = self.autoencoder.decode(clean)
-        window = (..., *(slice(c, c + self.vgg_crop) for c in batch['corner']))
+        window = window_at(batch['corner'], self.vgg_crop)
         latent_error = (clean - latent).square().mean()
         pixel = (out - batch['rgb']).abs().mean()
         vgg = self.vgg(out[window], batch['rgb'][window]).mean()

@@ -5,12 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-import yaml
-from safetensors.numpy import save_file
-from torch import nn
-
 from gsc_ros.codec.context import ContextModel, ContextWeights
 from gsc_ros.codec.errors import CheckpointError, InvalidInputError
 from gsc_ros.models import checkpoint
@@ -18,15 +12,20 @@ from gsc_ros.models.autoencoder import Autoencoder
 from gsc_ros.models.captioner import load_captioner
 from gsc_ros.models.generator import AUTOENCODER_FILE, PRIOR_FILE
 from gsc_ros.models.learned import LearnedConfig, LearnedTransform
-from gsc_ros.models.learned_coder import CONTEXT_FILE, TRANSFORM_FILE, LearnedCoder
+from gsc_ros.models.learned_coder import CONTEXT_FILE, LearnedCoder, TRANSFORM_FILE
 from gsc_ros.models.prior import EmbeddedPrior
 from gsc_ros.training.autoencoder import AutoencoderStage
-from gsc_ros.training.data import PictureSet, load_manifest
+from gsc_ros.training.data import load_manifest
 from gsc_ros.training.degrade import Degrader
 from gsc_ros.training.labels import Finder, label
 from gsc_ros.training.learned import LearnedStage
 from gsc_ros.training.loop import LoopConfig, Stage, train
 from gsc_ros.training.prior import PriorStage, Texts
+import numpy as np
+from safetensors.numpy import save_file
+import torch
+from torch import nn
+import yaml
 
 STAGES = ('autoencoder', 'learned', 'prior')
 CONFIGS = Path(__file__).parent / 'configs'
@@ -58,7 +57,7 @@ def run_stage(name: str, place: Workplace, config_file: Path | None = None) -> n
         torch.set_num_threads(loop.threads)
         stage = _build(name, place, loop, config['stage'])
     except (KeyError, TypeError) as error:
-        raise InvalidInputError('configuration', error, 'loop and stage with known keys') from error
+        raise InvalidInputError('configuration', error, 'known keys') from error
     return train(stage, loop, place.runs / name)
 
 
