@@ -46,6 +46,15 @@ def test_more_noise_is_worse_in_every_metric(picture: np.ndarray, vgg: metrics.V
     assert 0 < vgg(light, picture) < vgg(heavy, picture)
 
 
+def test_ms_ssim_is_that_of_the_reference_implementation(picture: np.ndarray) -> None:
+    library = pytest.importorskip('pytorch_msssim')
+    torch = pytest.importorskip('torch')
+    other = noisy(picture, 25)
+    x, y = (torch.from_numpy(p.copy()).permute(2, 0, 1)[None].float() for p in (other, picture))
+    expected = float(library.ms_ssim(x, y, data_range=255.0))
+    assert metrics.ms_ssim(other, picture) == pytest.approx(expected, abs=1e-5)
+
+
 def test_vgg_metric_follows_a_new_original(picture: np.ndarray, vgg: metrics.VggMetric) -> None:
     other = noisy(picture, 30)
     assert vgg(other, picture) > 0

@@ -73,6 +73,10 @@ class PlayerNode(GscNode):
                 self.destroy_publisher(publisher)
         self._source = self._pictures = self._infos = None
 
+    def summary(self) -> str:
+        """Name the input and the topic."""
+        return f'{self.parameters["input"]} -> {self.parameters["topic"]}'
+
     def counters(self) -> list[Counters]:
         """Count what was published."""
         return [self._counters]

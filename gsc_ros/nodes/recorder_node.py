@@ -110,6 +110,10 @@ class RecorderNode(GscNode):
             self.destroy_publisher(self._original)
             self._original = None
 
+    def summary(self) -> str:
+        """Name the stream and the folder."""
+        return f'{self._linked()} -> {self.parameters["folder"]}'
+
     def counters(self) -> list[Counters]:
         """Count what came by."""
         return [self._counters]

@@ -19,7 +19,7 @@ from gsc_ros.models.yolo import build_yolo, read_architecture
 from gsc_ros.training.data import load_manifest, PictureSet
 from gsc_ros.training.detector_pictures import degrade, draw_canvas
 from gsc_ros.training.detector_sampling import picture_weights
-from gsc_ros.training.detector_teacher import TAPS, Teacher, TeacherTargets
+from gsc_ros.training.detector_teacher import TAPS, TEACHER, Teacher, TeacherTargets
 from gsc_ros.training.loop import LoopConfig, train
 import numpy as np
 import torch
@@ -27,7 +27,6 @@ from torch import nn, Tensor
 from torch.nn import functional
 
 STEPS = 7000
-TEACHER = Path('models/yolov8n_int8.onnx')   # below the data root
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,13 @@ from typing import Any
 from gsc_ros.codec.errors import CheckpointError
 from gsc_ros.models.detector import EMBEDDED, load_detector
 from gsc_ros.models.yolo import read_architecture, WEIGHTS
-from gsc_ros.training.detector import TEACHER
 from gsc_ros.training.detector_scores import (
     detect_all,
     f1_score,
     mean_average_precision,
     read_labelled,
 )
+from gsc_ros.training.detector_teacher import TEACHER
 import torch
 
 _LEAST_CONFIDENCE = 0.01   # mAP needs the whole precision-recall curve

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 # Ends of the blocks of a YOLOv8 graph: four of the backbone, four of the neck.
 TAPS = (2, 4, 6, 9, 12, 15, 18, 21)
 LEVELS = 3
+TEACHER = Path('models/yolov8n_int8.onnx')   # below the data root
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,38 @@
+"""README.md tells the truth about parameters, commands and files."""
+from pathlib import Path
+import re
+
+from gsc_ros.cli import build_parser, COMMANDS
+from gsc_ros.nodes.tables import DECODER, DETECTOR, ENCODER, LINK
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / 'README.md').read_text()
+TABLES = {'encoder': ENCODER, 'decoder': DECODER, 'detector': DETECTOR, 'link': LINK}
+
+
+@pytest.mark.parametrize('node', TABLES)
+def test_every_parameter_stands_in_the_readme_with_its_default(node: str) -> None:
+    for parameter in TABLES[node].parameters:
+        row = f'| `{parameter.name}` | '
+        rows = [line for line in README.splitlines() if line.startswith(row)]
+        assert any(f'`{parameter.default}`' in line for line in rows), f'{node}: {row}'
+
+
+def test_linked_files_exist() -> None:
+    links = re.findall(r'\]\((?!https?:)([^)#]+)\)', README)
+    assert links
+    for link in links:
+        assert (ROOT / link).exists(), link
+
+
+def test_every_command_has_help(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in COMMANDS:
+        with pytest.raises(SystemExit) as done:
+            build_parser().parse_args([command, '--help'])
+        assert done.value.code == 0
+    assert 'usage' in capsys.readouterr().out
+
+
+def test_no_placeholder_is_left() -> None:
+    assert not re.findall(r'@[A-Z]{3,}@', README)
