@@ -116,6 +116,7 @@ def export(runs: Path) -> list[Path]:
     if learned is not None:
         checkpoint.save(learned.transform, learned.transform.config, TRANSFORM_FILE)
         save_file(learned.transform.context.to_integers(), CONTEXT_FILE)
+        CONTEXT_FILE.chmod(0o644)   # safetensors makes private files
         written += [TRANSFORM_FILE, CONTEXT_FILE]
     if (runs / 'prior' / 'checkpoint.pt').is_file():
         prior = _averaged(EmbeddedPrior(), runs / 'prior')
