@@ -85,14 +85,15 @@ def thin(source: PictureSource, rate: float) -> Iterator[TimedPicture]:
 
 def read_picture(path: Path) -> np.ndarray:
     """
-    Pixels of a picture file, (H, W, 3) uint8.
+    Pixels of a picture file, (H, W, 3) uint8, turned upright as its EXIF data say.
 
-    :raises InvalidInputError: if it cannot be decoded.
+    :raises InvalidInputError: if it is missing or cannot be decoded.
     """
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image, ImageOps
     try:
-        return np.asarray(Image.open(path).convert('RGB'))
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+        with Image.open(path) as image:
+            return np.asarray(ImageOps.exif_transpose(image).convert('RGB'))
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
         raise InvalidInputError('picture', path, f'a readable picture file ({error})') from error
 
 

@@ -12,6 +12,7 @@ from gsc_ros.models import detector as detector_module
 from gsc_ros.models.yolo import load_yolo, read_architecture, WEIGHTS
 import numpy as np
 import pytest
+import torch
 
 if find_spec('ultralytics') is None:
     pytest.skip('ultralytics is not installed', allow_module_level=True)
@@ -67,11 +68,20 @@ def test_any_picture_gives_valid_objects(embedded, shape: tuple[int, ...]) -> No
 
 
 @needs_weights
-def test_colour_order_is_rgb(embedded) -> None:
-    picture = bus()
-    straight, swapped = (sum(o.score for o in embedded.detect(p))
-                         for p in (picture, np.ascontiguousarray(picture[:, :, ::-1])))
-    assert straight > swapped
+def test_the_network_sees_rgb(embedded) -> None:
+    seen = []
+
+    def note(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        if isinstance(module, torch.nn.Conv2d) and module.in_channels == 3:
+            seen.append(inputs[0].amax((0, 2, 3)).tolist())
+    red = np.zeros((64, 64, 3), np.uint8)
+    red[..., 0] = 255
+    hook = torch.nn.modules.module.register_module_forward_pre_hook(note)
+    try:
+        embedded.detect(red)
+    finally:
+        hook.remove()
+    assert seen and all(r == pytest.approx(1.0) and g == b == 0 for r, g, b in seen)
 
 
 @needs_weights

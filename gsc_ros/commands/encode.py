@@ -5,7 +5,8 @@ import argparse
 from pathlib import Path
 import sys
 
-from gsc_ros.commands.files import output_paths, read_picture
+from gsc_ros.commands.files import output_paths
+from gsc_ros.sources import read_picture
 from tqdm import tqdm
 
 

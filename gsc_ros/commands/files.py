@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gsc_ros.codec.errors import InvalidInputError
-import numpy as np
-from PIL import Image, UnidentifiedImageError
 
 
 def output_paths(inputs: Sequence[Path], out: Path, suffix: str) -> list[Path]:
@@ -28,23 +26,6 @@ def output_paths(inputs: Sequence[Path], out: Path, suffix: str) -> list[Path]:
     if len(set(paths)) != len(paths):
         raise InvalidInputError('inputs', 'two of the same stem', 'names that differ')
     return paths
-
-
-def read_picture(path: Path) -> np.ndarray:
-    """
-    Read a picture file as uint8 (H, W, 3) RGB, turned upright as its EXIF says.
-
-    :raises InvalidInputError: if it is missing or not a picture.
-    """
-    from PIL import ImageOps
-    try:
-        with Image.open(path) as image:
-            upright = ImageOps.exif_transpose(image)
-            return np.asarray(upright.convert('RGB'))
-    except FileNotFoundError as error:
-        raise InvalidInputError('input', path, 'an existing picture file') from error
-    except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as error:
-        raise InvalidInputError('input', path, f'a picture that can be read ({error})') from error
 
 
 def read_packet(path: Path) -> bytes:
