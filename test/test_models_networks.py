@@ -113,7 +113,7 @@ def test_learned_transform_shapes_and_gain() -> None:
     assert symbols.shape == (2, 8, 4, 4) and torch.equal(symbols, symbols.round())
     assert model.synthesise(symbols, quality).shape == (2, 4, 16, 16)
     assert model.bits(scaled, symbols, quality.round()).shape == (2,)
-    gains = model.gain(torch.tensor([0.0, 0.5, 1.0]))[:, 0, 0, 0]
+    gains = model.gain(torch.tensor([0.0, 0.5, 1.0]))[:, 0, 0, 0].detach()
     assert float(gains[1]) == pytest.approx(float((gains[0] * gains[2]) ** 0.5), rel=1e-4)
 
 
