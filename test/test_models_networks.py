@@ -17,7 +17,7 @@ from gsc_ros.models.sampling import draw_noise, integrate, schedule  # noqa: E40
 from gsc_ros.models.text import object_map, word_ids  # noqa: E402
 
 TINY = AutoencoderConfig(4, (16, 16), (16, 16, 8), (1, 1), (1, 1, 1))
-TINY_PRIOR = PriorConfig(4, (16, 16), (1, 1, 1), 16)
+TINY_PRIOR = PriorConfig(TINY, (16, 16), (1, 1, 1), 16)
 CAR = SceneObject(2, 0.9, (0.25, 0.5, 0.5, 0.75))
 
 

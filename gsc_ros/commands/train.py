@@ -2,9 +2,11 @@
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
+from typing import Any
 
-STAGES = ('autoencoder', 'learned', 'prior', 'detector', 'export')
+STAGES = ('pack', 'autoencoder', 'learned', 'prior', 'detector', 'export')
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -12,22 +14,28 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         'train', help='train the embedded models, stage by stage',
         description='Stages build on each other in the order given; each resumes where it '
-                    'stopped. "export" writes what is trained into the package.')
+                    'stopped. "pack" (optional) puts the pictures into one small file; "export" '
+                    'writes what is trained into the package.')
     parser.add_argument('stage', choices=STAGES)
     parser.add_argument('--data', type=Path, required=True,
-                        help='folder with train.tsv and the pictures that it names')
+                        help='folder with train.tsv and the pictures that it names, a pack of '
+                             'them, or any folder of pictures, video or bag')
     parser.add_argument('--runs', type=Path, default=Path('runs'),
                         help='folder of checkpoints, logs and curves (default: %(default)s)')
     parser.add_argument('--config', type=Path, help="YAML instead of the stage's own")
     parser.add_argument('--detector', type=Path,
-                        help='ONNX detector that labels the pictures (prior) or is distilled '
-                             '(detector)')
+                        help='ONNX detector that labels the pictures (pack, prior) or is '
+                             'distilled (detector)')
+    parser.add_argument('--minutes', type=float, default=math.inf,
+                        help='stop after so long, to be resumed by the same command')
+    parser.add_argument('--out', type=Path, default=Path('pictures.zip'),
+                        help='file that pack writes (default: %(default)s)')
     parser.add_argument('--steps', type=int, default=4000,
                         help='steps of the detector stage (default: %(default)s)')
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train one stage, or export all."""
+    """Pack, train one stage, or export all."""
     from gsc_ros.training.stages import export, run_stage, Workplace
     if args.stage == 'export':
         for path in export(args.runs):
@@ -37,10 +45,19 @@ def run(args: argparse.Namespace) -> int:
         from gsc_ros.training.detector import run as train_detector
         train_detector(args.data, args.runs / 'detector', args.steps)
         return 0
-    detector = None
-    if args.detector is not None:
-        from gsc_ros.evaluation.onnx_detector import OnnxDetector
-        detector = OnnxDetector(args.detector, confidence=0.3, threads=1)
     args.runs.mkdir(parents=True, exist_ok=True)
-    run_stage(args.stage, Workplace(args.data, args.runs, detector), args.config)
+    if args.stage == 'pack':
+        from gsc_ros.training.pack import pack
+        size = pack(args.data, args.out, args.runs / 'labels.jsonl', _labeller(args.detector))
+        print(f'{args.out}: {size / 1e6:.1f} MB')
+        return 0
+    place = Workplace(args.data, args.runs, _labeller(args.detector))
+    run_stage(args.stage, place, args.config, 60 * args.minutes)
     return 0
+
+
+def _labeller(file: Path | None) -> Any:
+    if file is None:
+        return None
+    from gsc_ros.evaluation.onnx_detector import OnnxDetector
+    return OnnxDetector(file, confidence=0.3, threads=1)

@@ -1,10 +1,10 @@
 """Weights on disk: safetensors in half precision, the network's sizes in the metadata."""
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, is_dataclass
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from gsc_ros.codec.errors import CheckpointError
 from safetensors import safe_open, SafetensorError
@@ -38,11 +38,21 @@ def load(build: Any, config: type, path: Path, device: str = 'cpu') -> nn.Module
         with safe_open(path, 'pt') as file:
             sizes = json.loads((file.metadata() or {})['config'])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        model = build(config(**{k: tuple(v) if isinstance(v, list) else v
-                                for k, v in sizes.items()}))
+        model = build(_restore(config, sizes))
         model.load_state_dict({k: v.float() if v.is_floating_point() else v
                                for k, v in tensors.items()})
     except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(path, str(error)) from error
     model = model.eval().requires_grad_(False).to(device)
     return model.to(memory_format=torch.channels_last)
+
+
+def _restore(config: type, sizes: dict[str, Any]) -> Any:
+    """Make a config dataclass from its JSON form: lists are tuples, dicts are configs within."""
+    kinds = get_type_hints(config)
+
+    def value(name: str, stored: Any) -> Any:
+        if is_dataclass(kinds[name]):
+            return _restore(kinds[name], stored)
+        return tuple(stored) if isinstance(stored, list) else stored
+    return config(**{name: value(name, stored) for name, stored in sizes.items()})

@@ -3,9 +3,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, ClassVar, Protocol
 
 from gsc_ros.codec.objects import SceneObject
+from gsc_ros.models.autoencoder import Autoencoder, AutoencoderConfig
 from gsc_ros.models.layers import ResBlock, upsample
 from gsc_ros.models.text import OBJECT_CLASSES, object_map, TextEncoder, word_batch
 import torch
@@ -34,13 +35,62 @@ class Condition:
                    word_batch(captions).to(device), maps.to(device))
 
 
+@dataclass(frozen=True)
+class Facts:
+    """What a packet says of one picture beside its plain decode."""
+
+    bpp: float
+    coder: int
+    caption: str = ''
+    objects: Sequence[SceneObject] = ()
+
+
+@dataclass(frozen=True)
+class Running:
+    """
+    How a prior is run unless the caller says otherwise.
+
+    ``crispness`` blends plain picture (0) and made one (1); ``consistency``, 0..1, is how strongly
+    each step is pulled back to what was sent: by ``gradient_steps``, or without gradients if 0.
+    """
+
+    steps: int
+    crispness: float
+    consistency: float
+    gradient_steps: int = 0
+
+
 class FlowPrior(Protocol):
-    """Straight path x_t = (1 - t) z + t x_1 from data (t = 0) to the start (t = 1)."""
+    """
+    A flow in a latent space of its own.
 
-    def start(self, noise: Tensor, condition: Condition) -> Tensor:
-        """Where the flow starts: x_1 (B, C, h, w)."""
+    Straight path x_t = (1 - t) z + t x_1 from data (t = 0) to x_1 (t = 1).
+    """
 
-    def velocity(self, x: Tensor, t: Tensor, condition: Condition) -> Tensor:
+    @property
+    def stride(self) -> int:
+        """Sides of its pictures are multiples of this [pixels]."""
+
+    @property
+    def running(self) -> Running:
+        """Steps, blend and strength of the correction."""
+
+    def to_latent(self, rgb: Tensor) -> Tensor:
+        """Pictures (B, 3, H, W) in -1..1 -> latents (B, C, h, w)."""
+
+    def to_picture(self, latent: Tensor) -> Tensor:
+        """Latents (B, C, h, w) -> pictures (B, 3, H, W), about -1..1 (not clipped)."""
+
+    def condition(self, latent: Tensor, facts: Sequence[Facts]) -> Any:
+        """Collect what ``times``, ``start`` and ``velocity`` want to know of a batch."""
+
+    def times(self, steps: int, condition: Any) -> Tensor:
+        """Give times of a batch (steps + 1, B), falling from each picture's start to 0."""
+
+    def start(self, noise: Tensor, condition: Any) -> Tensor:
+        """Where the flow starts: x at the first of ``times``, (B, C, h, w)."""
+
+    def velocity(self, x: Tensor, t: Tensor, condition: Any) -> Tensor:
         """dx/dt at time t (B,), same shape as ``x``."""
 
 
@@ -48,7 +98,7 @@ class FlowPrior(Protocol):
 class PriorConfig:
     """Sizes of the embedded prior; stored in its checkpoint."""
 
-    latent_channels: int = 16
+    autoencoder: AutoencoderConfig = AutoencoderConfig()
     widths: tuple[int, int] = (128, 256)
     blocks: tuple[int, int, int] = (2, 4, 2)
     condition: int = 256
@@ -62,14 +112,25 @@ class EmbeddedPrior(nn.Module):
     The flow runs from the decoded latent plus noise to the clean latent (a rectified flow, Liu
     et al. 2022, with data-dependent coupling, Albergo et al. 2023). The network predicts the
     clean latent as a correction of the decoded one; the velocity follows from it.
+
+    Its autoencoder is the shared one at first: the encoder stays, the decoder is trained on along
+    with the flow, so that what the network leaves imperfect in the latent is rendered well.
     """
+
+    stride: ClassVar[int] = 16      # the f8 latent is halved once
+    # Crispness: chosen among 0.4, 0.6, 0.8 and 1 on ten held-out training pictures at 0.01 and 0.03
+    # bpp: VGG distance within 0.04 of that at 1, PSNR 0.1 to 0.2 dB better. The prior was trained
+    # on our coders' pictures: no correction.
+    running: ClassVar[Running] = Running(steps=1, crispness=0.8, consistency=0.0)
 
     def __init__(self, config: PriorConfig = PriorConfig()) -> None:
         super().__init__()
         self.config = c = config
+        self.autoencoder = Autoencoder(c.autoencoder)
+        channels = c.autoencoder.latent_channels
         w8, w16 = c.widths
         self.objects = nn.Conv2d(OBJECT_CLASSES + 1, 16, 1, bias=False)
-        self.entry = nn.Conv2d(2 * c.latent_channels + 16, w8, 3, padding=1)
+        self.entry = nn.Conv2d(2 * channels + 16, w8, 3, padding=1)
         self.time = nn.Sequential(nn.Linear(32, c.condition), nn.SiLU(),
                                   nn.Linear(c.condition, c.condition))
         self.text = TextEncoder(c.condition)
@@ -79,9 +140,27 @@ class EmbeddedPrior(nn.Module):
         self.middle = nn.ModuleList(ResBlock(w16, c.condition) for _ in range(c.blocks[1]))
         self.grow = upsample(w16, w8)
         self.up = nn.ModuleList(ResBlock(w8, c.condition) for _ in range(c.blocks[2]))
-        self.exit = nn.Conv2d(w8, c.latent_channels, 3, padding=1)
+        self.exit = nn.Conv2d(w8, channels, 3, padding=1)
         nn.init.zeros_(self.exit.weight)
         nn.init.zeros_(self.exit.bias)  # type: ignore[arg-type]
+
+    def to_latent(self, rgb: Tensor) -> Tensor:
+        """Encode pictures (B, 3, H, W) in -1..1, sides multiples of 16."""
+        return self.autoencoder.encode(rgb)
+
+    def to_picture(self, latent: Tensor) -> Tensor:
+        """Render latents (B, C, h, w) as pictures (B, 3, 8h, 8w)."""
+        return self.autoencoder.decode(latent)
+
+    def condition(self, latent: Tensor, facts: Sequence[Facts]) -> Condition:
+        """Batch the facts of the pictures whose latents these are."""
+        return Condition.build(latent, [f.bpp for f in facts], [f.coder for f in facts],
+                               [f.caption for f in facts], [f.objects for f in facts])
+
+    def times(self, steps: int, condition: Condition) -> Tensor:
+        """From 1 to 0, evenly."""
+        even = torch.linspace(1, 0, steps + 1, device=condition.latent.device)
+        return even[:, None].expand(-1, len(condition.latent))
 
     def start(self, noise: Tensor, condition: Condition) -> Tensor:
         """Add scaled noise to the decoded latent."""

@@ -31,7 +31,7 @@ class SceneChange:
         True means that the caller describes this picture now: it is what later ones are compared
         with. The first picture always counts.
         """
-        thumbnail = _thumbnail(picture)
+        thumbnail = make_thumbnail(picture)
         if self._described is not None and (
                 scene_distance(self._described, thumbnail) <= self.threshold):
             return False
@@ -49,8 +49,8 @@ def scene_distance(first: np.ndarray, second: np.ndarray) -> float:
     return float(np.abs(change - np.median(change)).mean())
 
 
-def _thumbnail(picture: np.ndarray) -> np.ndarray:
-    """Grey float32 (12, 16) of a picture of any size."""
+def make_thumbnail(picture: np.ndarray) -> np.ndarray:
+    """Grey float32 (12, 16) of a uint8 picture (H, W, 3) or (H, W) of any size."""
     # Sixteen samples a cell do: averaging every pixel of a large picture would take longer.
     sparse = cv2.resize(picture, _SAMPLES, interpolation=cv2.INTER_NEAREST)
     small = cv2.resize(sparse, _THUMBNAIL, interpolation=cv2.INTER_AREA)

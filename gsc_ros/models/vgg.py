@@ -69,7 +69,8 @@ class VggDistance(nn.Module):
         maps = []
         for i, block in enumerate(self.blocks):
             x = block(F.max_pool2d(x, 2) if i else x)
-            maps.append(x * torch.rsqrt(x.square().sum(1, keepdim=True) + 1e-4))
+            wide = x.float()    # sums of squares need more than bfloat16
+            maps.append(wide * torch.rsqrt(wide.square().sum(1, keepdim=True) + 1e-4))
         return maps
 
     def forward(self, rgb: Tensor, reference: Tensor) -> Tensor:

@@ -26,6 +26,11 @@ class AutoencoderStage:
         self.vgg_weight, self.vgg_crop, self.latent_noise = vgg_weight, vgg_crop, latent_noise
         self.held_out = to_batch(centre_crops(held_out))
 
+    def to(self, device: torch.device) -> None:
+        """Move the judge and the held-out crops."""
+        self.vgg.to(device)
+        self.held_out = self.held_out.to(device)
+
     def batch(self, rng: np.random.Generator) -> dict[str, Any]:
         """Random crops of weighted random pictures."""
         chosen = rng.choice(len(self.pictures), self.size, p=self.weights)

@@ -1,13 +1,17 @@
-"""Training and validation pictures, from a folder with a manifest, as random crops."""
+"""Training pictures, from a manifest, a pack, or any folder, video or bag, as random crops."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 import csv
 from dataclasses import dataclass, field
+import json
 from pathlib import Path
+from typing import Any
+import zipfile
 
 from gsc_ros.codec.errors import InvalidInputError
 from gsc_ros.codec.objects import SceneObject
+from gsc_ros.sources import open_source
 import numpy as np
 from PIL import Image
 from tqdm import tqdm
@@ -17,14 +21,19 @@ SOURCE_WEIGHTS = {'grocery_store': 0.3, 'clothing_small': 0.3, 'camvid480': 2.0,
                   'tiny_coco_train2017': 3.0, 'flickr8k_1k': 1.5}
 
 
+MANIFEST = 'train.tsv'
+MAX_SHORT_SIDE = 512    # of pictures that come without a manifest: keeps them in memory
+
+
 @dataclass
 class PictureSet:
-    """Pictures in memory with a source name and a text each."""
+    """Pictures in memory with a source name, texts and, where known, objects each."""
 
     pictures: list[np.ndarray]
     sources: list[str]
     texts: list[list[str]]
     paths: list[str] = field(default_factory=list)
+    objects: dict[str, list[SceneObject]] = field(default_factory=dict)     # by path
 
     def __len__(self) -> int:
         return len(self.pictures)
@@ -38,31 +47,73 @@ class PictureSet:
         """Those pictures, in that order."""
         indices = list(indices)
         return PictureSet([self.pictures[i] for i in indices], [self.sources[i] for i in indices],
-                          [self.texts[i] for i in indices], [self.paths[i] for i in indices])
+                          [self.texts[i] for i in indices], [self.paths[i] for i in indices],
+                          self.objects)
+
+
+def load_pictures(source: Path) -> PictureSet:
+    """
+    Read all training pictures of a folder with a manifest, a pack, a folder, a video or a bag.
+
+    :raises InvalidInputError: if nothing there can be read, saying why.
+    """
+    if source.suffix == '.zip' or (source / MANIFEST).is_file():
+        return load_manifest(source, MANIFEST)
+    result = PictureSet([], [], [], [])
+    for item in tqdm(open_source(str(source)), desc=f'reading {source.name}', unit='pic'):
+        result.pictures.append(_shrink(item.read()))
+        result.sources.append(source.name)
+        result.texts.append([])
+        result.paths.append(f'{source.name}/{item.time_ns}')
+    return result
 
 
 def load_manifest(root: Path, manifest: str, limit: int | None = None) -> PictureSet:
     """
-    Read the pictures that a tab-separated manifest (path, source, ..., text) names.
+    Read the pictures that a tab-separated manifest (path, source, ..., text, objects) names.
 
-    :param root: folder that the manifest lies in; paths are relative to it or to its namesake
-        folder (``val.tsv`` names files below ``val/``).
+    :param root: folder or zip file that the manifest lies in; paths are relative to it or to its
+        namesake folder (``val.tsv`` names files below ``val/``).
     :raises InvalidInputError: if the manifest is not there.
     """
-    file = root / manifest
+    place: Any = zipfile.Path(root) if root.suffix == '.zip' else root
+    file = place / manifest
     if not file.is_file():
         raise InvalidInputError('manifest', file, 'an existing tab-separated file')
-    with file.open(newline='') as stream:
+    with file.open(newline='', encoding='utf-8') as stream:
         rows = [r for r in csv.DictReader(stream, delimiter='\t')
-                if r['path'].endswith(('.jpg', '.png'))][:limit]
+                if r['path'].endswith(('.jpg', '.png', '.webp'))][:limit]
     result = PictureSet([], [], [], [])
     for row in tqdm(rows, desc=f'reading {manifest}', unit='pic', mininterval=2):
-        path = next(p for p in (root / row['path'], root / file.stem / row['path']) if p.is_file())
-        result.pictures.append(np.asarray(Image.open(path).convert('RGB')))
+        path = next(p for p in (place / row['path'], place / Path(manifest).stem / row['path'])
+                    if p.is_file())
+        with path.open('rb') as picture:
+            result.pictures.append(np.asarray(Image.open(picture).convert('RGB')))
         result.sources.append(row['source'])
         result.texts.append([t.strip() for t in (row.get('text') or '').split('||') if t.strip()])
         result.paths.append(row['path'])
+        if row.get('objects'):
+            result.objects[row['path']] = objects_from_json(row['objects'])
     return result
+
+
+def objects_from_json(text: str) -> list[SceneObject]:
+    """Objects of one picture as ``objects_to_json`` wrote them."""
+    return [SceneObject(c, score, tuple(box)) for c, score, box in json.loads(text)]
+
+
+def objects_to_json(objects: Sequence[SceneObject]) -> str:
+    """Write class, score and box of each object, rounded to what training needs."""
+    return json.dumps([(o.class_id, round(o.score, 3), [round(x, 4) for x in o.box])
+                       for o in objects])
+
+
+def _shrink(picture: np.ndarray) -> np.ndarray:
+    scale = MAX_SHORT_SIDE / min(picture.shape[:2])
+    if scale >= 1:
+        return picture
+    size = round(picture.shape[1] * scale), round(picture.shape[0] * scale)
+    return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.LANCZOS))
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,9 @@ class DetectorStage:
         self._pictures, self._weights, self._held_out = pictures, weights, held_out
         self._teacher, self._steps, self._config = teacher, steps, config
 
+    def to(self, device: torch.device) -> None:
+        """Nothing to move: the teacher runs on the CPU, and so does this stage."""
+
     def batch(self, rng: np.random.Generator) -> dict[str, Any]:
         """Canvases of one size drawn at random: clean for the teacher, some degraded."""
         clean = self._draw(self._pictures, self._weights, rng)
@@ -173,7 +176,7 @@ def run(data_root: Path, folder: Path, steps: int = STEPS, threads: int = 2, see
     held_out = load_manifest(data_root, 'val.tsv', limit)
     teacher = Teacher(data_root / TEACHER, threads)
     config = LoopConfig(steps=steps, lr=2e-3, warmup=200, ema=0.998, seed=seed, threads=threads,
-                        evaluate_every=500, clip=10.0)
+                        evaluate_every=500, clip=10.0, device='cpu')
     weights = picture_weights(pictures, teacher, read_architecture().coco_ids,
                               folder / 'teacher_scores.npy')
     torch.manual_seed(seed)

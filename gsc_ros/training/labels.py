@@ -5,8 +5,9 @@ import json
 from pathlib import Path
 from typing import Protocol
 
+from gsc_ros.codec.errors import InvalidInputError
 from gsc_ros.codec.objects import SceneObject
-from gsc_ros.training.data import PictureSet
+from gsc_ros.training.data import objects_from_json, objects_to_json, PictureSet
 import numpy as np
 from tqdm import tqdm
 
@@ -18,20 +19,25 @@ class Finder(Protocol):
         """Objects of a picture (H, W, 3) uint8 RGB."""
 
 
-def label(pictures: PictureSet, detector: Finder, file: Path) -> list[list[SceneObject]]:
-    """Objects per picture, read from ``file`` where it has them, else detected and appended."""
-    known: dict[str, list[SceneObject]] = {}
+def label(pictures: PictureSet, detector: Finder | None, file: Path) -> list[list[SceneObject]]:
+    """
+    Objects per picture: the manifest's, those in ``file``, else detected and appended to it.
+
+    :raises InvalidInputError: if a picture has none yet and there is no detector.
+    """
+    known = dict(pictures.objects)
     if file.is_file():
         for line in file.read_text().splitlines():
             entry = json.loads(line)
-            known[entry['path']] = [SceneObject(c, s, tuple(b)) for c, s, b in entry['objects']]
+            known[entry['path']] = objects_from_json(json.dumps(entry['objects']))
     with file.open('a') as stream:
         for path, picture in zip(tqdm(pictures.paths, desc='labels', mininterval=5),
                                  pictures.pictures, strict=True):
             if path in known:
                 continue
+            if detector is None:
+                raise InvalidInputError('detector', None, 'an ONNX detector that labels pictures')
             known[path] = detector.detect(picture)
-            rows = [(o.class_id, round(o.score, 3), [round(x, 4) for x in o.box])
-                    for o in known[path]]
-            stream.write(json.dumps({'path': path, 'objects': rows}) + '\n')
+            stream.write(f'{{"path": {json.dumps(path)}, '
+                         f'"objects": {objects_to_json(known[path])}}}\n')
     return [known[path] for path in pictures.paths]

@@ -35,6 +35,12 @@ class LearnedStage:
         self.vgg_weight, self.vgg_crop, self.latent_weight = vgg_weight, vgg_crop, latent_weight
         self.held_out = to_batch(centre_crops(held_out)[:16])
 
+    def to(self, device: torch.device) -> None:
+        """Move the autoencoder, the judge and the held-out crops."""
+        self.autoencoder.to(device)
+        self.vgg.to(device)
+        self.held_out = self.held_out.to(device)
+
     def batch(self, rng: np.random.Generator) -> dict[str, Any]:
         """Random crops, a level each, a corner of the VGG window."""
         chosen = rng.choice(len(self.pictures), self.size, p=self.weights)
@@ -78,7 +84,7 @@ class LearnedStage:
         scores: dict[str, float] = {}
         rows = [self.held_out[:8]]
         for q in (0, 5, 10, 15):
-            level = torch.full((len(latent),), float(q))
+            level = torch.full((len(latent),), float(q), device=latent.device)
             _, symbols = model.quantise(latent, level)
             out = self.autoencoder.decode(model.synthesise(symbols, level))
             bpp = model.bits(symbols, symbols, level) / self.held_out[0, 0].numel()

@@ -1,9 +1,9 @@
 """One training loop for every stage: resumable, with EMA, logs, curves and sample sheets."""
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 import json
 import math
 import os
@@ -14,12 +14,19 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from torch import nn, Tensor
+from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 
 @dataclass(frozen=True)
 class LoopConfig:
-    """How long and how a stage trains; the stage's own settings stand beside it."""
+    """
+    How long and how a stage trains; the stage's own settings stand beside it.
+
+    ``device`` auto takes a GPU where there is one; ``precision`` bfloat16 is autocast, metrics
+    stay in float32; ``workers`` are processes that draw batches ahead (0: none); ``threads`` are
+    the CPU's.
+    """
 
     steps: int = 5000
     batch: int = 8
@@ -32,6 +39,15 @@ class LoopConfig:
     evaluate_every: int = 1000
     clip: float = 1.0
     threads: int = 2
+    device: str = 'auto'
+    precision: str = 'float32'
+    workers: int = 0
+
+    @property
+    def place(self) -> torch.device:
+        """The device that ``device`` means here."""
+        found = 'cuda' if torch.cuda.is_available() else 'cpu'
+        return torch.device(found if self.device == 'auto' else self.device)
 
 
 class Stage(Protocol):
@@ -39,8 +55,11 @@ class Stage(Protocol):
 
     model: nn.Module
 
+    def to(self, device: torch.device) -> None:
+        """Move everything but the model that ``loss`` and ``evaluate`` need."""
+
     def batch(self, rng: np.random.Generator) -> dict[str, Any]:
-        """Draw one batch from the generator and nothing else."""
+        """Draw one batch from the generator and nothing else, on the CPU."""
 
     def loss(self, model: nn.Module, batch: dict[str, Any], step: int
              ) -> tuple[Tensor, dict[str, float]]:
@@ -65,34 +84,74 @@ def save_atomically(state: Any, path: Path) -> None:
     os.replace(temporary, path)
 
 
+class _Batches(Dataset[dict[str, Any]]):
+    """The batch of each step, from a generator seeded with (seed, step) whoever draws it."""
+
+    def __init__(self, stage: Stage, seed: int) -> None:
+        self.stage, self.seed = stage, seed
+
+    def __getitem__(self, step: int) -> dict[str, Any]:
+        return self.stage.batch(np.random.default_rng((self.seed, step)))
+
+
+def _batches(stage: Stage, config: LoopConfig, start: int) -> Iterator[dict[str, Any]]:
+    loader = DataLoader(
+        _Batches(stage, config.seed), batch_size=None, sampler=range(start, config.steps),
+        num_workers=config.workers, prefetch_factor=4 if config.workers else None,
+        collate_fn=_as_it_is, multiprocessing_context='fork' if config.workers else None)
+    return iter(loader)
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch
+
+
+def _moved(value: Any, device: torch.device) -> Any:
+    """Tensors of a batch, in dicts and dataclasses too, on the device."""
+    if isinstance(value, Tensor):
+        return value.to(device, non_blocking=True)
+    if isinstance(value, dict):
+        return {key: _moved(item, device) for key, item in value.items()}
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(value, **{f.name: _moved(getattr(value, f.name), device)
+                                 for f in fields(value)})
+    return value
+
+
 def train(stage: Stage, config: LoopConfig, folder: Path,
-          clock: Callable[[], float] = time.monotonic) -> nn.Module:
+          clock: Callable[[], float] = time.monotonic, limit_s: float = math.inf) -> nn.Module:
     """
     Train a stage until ``config.steps``, resuming from ``folder`` if it holds a checkpoint.
 
     Every step draws its batch from a generator seeded with (seed, step), so that a resumed run
-    sees the same batches as an uninterrupted one.
+    sees the same batches as an uninterrupted one. After ``limit_s`` seconds it stops with a
+    checkpoint, to be resumed.
 
     :returns: the EMA model. ``folder`` then holds checkpoint.pt, log.jsonl, curves.png, sheets.
     """
     torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
     folder.mkdir(parents=True, exist_ok=True)
-    model = stage.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    device = config.place
+    stage.to(device)
+    model = stage.model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = copy.deepcopy(model).requires_grad_(False)
     trainable = [p for p in model.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(trainable, lr=config.lr, betas=(0.9, 0.98), weight_decay=0.01)
     start = _resume(folder / 'checkpoint.pt', model, average, optimiser)
 
-    saved, log = clock(), (folder / 'log.jsonl').open('a')
+    began = saved = clock()
+    log = (folder / 'log.jsonl').open('a')
+    batches = _batches(stage, config, start)
     bar = tqdm(range(start, config.steps), initial=start, total=config.steps, desc=folder.name,
                mininterval=5)
     for step in bar:
         for group in optimiser.param_groups:
             group['lr'] = learning_rate(step, config)
         torch.manual_seed(config.seed * 1_000_003 + step)
-        batch = stage.batch(np.random.default_rng((config.seed, step)))
-        loss, figures = stage.loss(model, batch, step)
+        batch = _moved(next(batches), device)
+        with torch.autocast(device.type, torch.bfloat16, config.precision == 'bfloat16'):
+            loss, figures = stage.loss(model, batch, step)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         norm = float(nn.utils.clip_grad_norm_(trainable, config.clip))
@@ -104,7 +163,8 @@ def train(stage: Stage, config: LoopConfig, folder: Path,
             log.write(json.dumps(line) + '\n')
             log.flush()
             bar.set_postfix({k: f'{v:.3f}' for k, v in figures.items()}, refresh=False)
-        last = step + 1 == config.steps
+        late = clock() - began > limit_s
+        last = late or step + 1 == config.steps
         if last or (step + 1) % config.evaluate_every == 0:
             scores = stage.evaluate(average, folder / f'sheet_{step + 1:06d}.png')
             log.write(json.dumps({'step': step, **{f'val_{k}': v for k, v in scores.items()}})
@@ -116,6 +176,8 @@ def train(stage: Stage, config: LoopConfig, folder: Path,
                              optimiser.state_dict(), 'average': average.state_dict()},
                             folder / 'checkpoint.pt')
             saved = clock()
+        if late:
+            break
     return average
 
 

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,14 +53,18 @@ class Texts:
 class PriorStage:
     """Squared error of the clean latent, plus L1 and VGG distance of the decoded estimate."""
 
+    model: nn.Module
+
     def __init__(self, autoencoder: Autoencoder, train: PictureSet, texts: Texts,
                  held_out: PictureSet, held_out_texts: Texts, degrade: Degrade, *, batch: int,
                  crop: int = 160, vgg_crop: int = 64, latent_weight: float = 0.3,
                  pixel_weight: float = 1.0, vgg_weight: float = 0.3,
                  one_step_share: float = 0.6) -> None:
-        self.autoencoder, self.degrade = autoencoder, degrade
-        config = PriorConfig(latent_channels=autoencoder.config.latent_channels)
-        self.model: nn.Module = EmbeddedPrior(config)
+        self.degrade = degrade
+        prior = EmbeddedPrior(PriorConfig(autoencoder.config))
+        prior.autoencoder.load_state_dict(autoencoder.state_dict())
+        prior.autoencoder.encoder.requires_grad_(False)
+        self.model = prior
         self.vgg = VggDistance()
         self.train, self.texts = train, texts
         self.weights = train.sampling_weights()
@@ -81,13 +85,30 @@ class PriorStage:
         plain = self.degrade(crop, rng)
         return crop, plain.picture, plain.bpp, plain.coder, caption, objects
 
-    def _collate(self, samples: list[tuple[Any, ...]]) -> dict[str, Any]:
+    @staticmethod
+    def _collate(samples: list[tuple[Any, ...]]) -> dict[str, Any]:
         crops, plains, bpp, coders, captions, objects = zip(*samples, strict=True)
         rgb, plain = to_batch(list(crops)), to_batch(list(plains))
-        with torch.no_grad():
-            latent, decoded = self.autoencoder.encode(rgb), self.autoencoder.encode(plain)
-        condition = Condition.build(decoded, bpp, coders, captions, objects)
-        return {'rgb': rgb, 'plain': plain, 'latent': latent, 'condition': condition}
+        grid = rgb.shape[2] // Autoencoder.factor, rgb.shape[3] // Autoencoder.factor
+        # the latent follows in ``_encoded``: batches are drawn without the networks
+        facts = Condition.build(torch.empty(len(rgb), 0, *grid), bpp, coders, captions, objects)
+        return {'rgb': rgb, 'plain': plain, 'facts': facts}
+
+    @staticmethod
+    @torch.no_grad()
+    def _encoded(model: EmbeddedPrior, batch: dict[str, Any]) -> tuple[Tensor, Condition]:
+        """Latent of the source and the condition with that of the plain picture."""
+        decoded = model.to_latent(batch['plain'])
+        return model.to_latent(batch['rgb']), replace(batch['facts'], latent=decoded)
+
+    def to(self, device: torch.device) -> None:
+        """Move the judge and the held-out crops."""
+        self.vgg.to(device)
+        facts = self.held_out['facts']
+        self.held_out = {
+            'rgb': self.held_out['rgb'].to(device), 'plain': self.held_out['plain'].to(device),
+            'facts': replace(facts, **{f.name: getattr(facts, f.name).to(device)
+                                       for f in fields(facts)})}
 
     def batch(self, rng: np.random.Generator) -> dict[str, Any]:
         """Crops, their plain decodes, texts, times and a corner of the VGG window."""
@@ -103,11 +124,11 @@ class PriorStage:
              ) -> tuple[Tensor, dict[str, float]]:
         """Error of the one-step estimate from a random time on the straight path."""
         assert isinstance(model, EmbeddedPrior)
-        latent, condition, t = batch['latent'], batch['condition'], batch['t']
+        (latent, condition), t = self._encoded(model, batch), batch['t']
         start = model.start(torch.randn_like(latent), condition)
         x = torch.lerp(latent, start, t[:, None, None, None])
         clean = model.clean(x, t, condition)
-        out = self.autoencoder.decode(clean)
+        out = model.to_picture(clean)
         window = window_at(batch['corner'], self.vgg_crop)
         latent_error = (clean - latent).square().mean()
         pixel = (out - batch['rgb']).abs().mean()
@@ -120,13 +141,14 @@ class PriorStage:
     def evaluate(self, model: nn.Module, sheet: Path) -> dict[str, float]:
         """PSNR and VGG distance of the plain picture and after 1 and 4 steps."""
         assert isinstance(model, EmbeddedPrior)
-        rgb, condition = self.held_out['rgb'], self.held_out['condition']
-        start = model.start(draw_noise(tuple(condition.latent.shape), 0), condition)
+        rgb = self.held_out['rgb']
+        latent, condition = self._encoded(model, self.held_out)
+        start = model.start(draw_noise(tuple(latent.shape), 0).to(latent.device), condition)
         outs = {'plain': self.held_out['plain']}
         for steps in (1, 4):
             latent = integrate(model, start, condition, schedule(steps))
             outs[f'steps{steps}'] = torch.cat(
-                [self.autoencoder.decode(z) for z in latent.split(8)])
+                [model.to_picture(z) for z in latent.split(8)])
         scores = {}
         for name, out in outs.items():
             scores[f'psnr_{name}'] = float(psnr(out, rgb).mean())

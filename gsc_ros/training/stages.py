@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+import math
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from gsc_ros.models.learned import LearnedConfig, LearnedTransform
 from gsc_ros.models.learned_coder import CONTEXT_FILE, LearnedCoder, TRANSFORM_FILE
 from gsc_ros.models.prior import EmbeddedPrior
 from gsc_ros.training.autoencoder import AutoencoderStage
-from gsc_ros.training.data import load_manifest
+from gsc_ros.training.data import load_pictures
 from gsc_ros.training.degrade import Degrader
 from gsc_ros.training.labels import Finder, label
 from gsc_ros.training.learned import LearnedStage
@@ -42,9 +43,10 @@ class Workplace:
     detector: Finder | None = None
 
 
-def run_stage(name: str, place: Workplace, config_file: Path | None = None) -> nn.Module:
+def run_stage(name: str, place: Workplace, config_file: Path | None = None,
+              limit_s: float = math.inf) -> nn.Module:
     """
-    Train a stage (resuming where it stopped) and return its averaged model.
+    Train a stage (resuming where it stopped, for ``limit_s`` at most); its averaged model.
 
     :raises InvalidInputError: if there is no such stage or its configuration has other keys.
     :raises CheckpointError: if a stage that it builds on has not been trained in ``runs``.
@@ -58,11 +60,11 @@ def run_stage(name: str, place: Workplace, config_file: Path | None = None) -> n
         stage = _build(name, place, loop, config['stage'])
     except (KeyError, TypeError) as error:
         raise InvalidInputError('configuration', error, 'known keys') from error
-    return train(stage, loop, place.runs / name)
+    return train(stage, loop, place.runs / name, limit_s=limit_s)
 
 
 def _build(name: str, place: Workplace, loop: LoopConfig, options: dict[str, Any]) -> Stage:
-    pictures = load_manifest(place.data, 'train.tsv')
+    pictures = load_pictures(place.data)
     order = np.random.default_rng(_SPLIT_SEED).permutation(len(pictures))
     chosen, held_out = order[_HELD_OUT:], order[:_EVALUATED]
     training, evaluation = pictures.select(chosen), pictures.select(held_out)
@@ -71,8 +73,6 @@ def _build(name: str, place: Workplace, loop: LoopConfig, options: dict[str, Any
     autoencoder = trained_autoencoder(place.runs)
     if name == 'learned':
         return LearnedStage(autoencoder, training, evaluation, batch=loop.batch, **options)
-    if place.detector is None:
-        raise InvalidInputError('detector', None, 'an ONNX detector that labels the pictures')
     objects = label(pictures, place.detector, place.runs / 'labels.jsonl')
     captioner = load_captioner()
     learned = trained_learned_coder(place.runs, autoencoder)
@@ -86,7 +86,7 @@ def _averaged(model: nn.Module, folder: Path) -> Any:
     file = folder / 'checkpoint.pt'
     if not file.is_file():
         raise CheckpointError(file, f'missing; run `gsc train {folder.name}` first')
-    model.load_state_dict(torch.load(file, weights_only=True)['average'])
+    model.load_state_dict(torch.load(file, map_location='cpu', weights_only=True)['average'])
     model.eval().requires_grad_(False)
     return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
