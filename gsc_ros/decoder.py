@@ -1,19 +1,31 @@
 """The one way from a packet to a picture: live nodes, CLI and evaluation all come through here."""
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from gsc_ros.codec.bitstream import CoderId, Packet, unpack
 from gsc_ros.codec.caption import decode_caption
-from gsc_ros.codec.coder import Coded, PictureCoder
-from gsc_ros.codec.errors import InvalidInputError, ModelMismatchError
-from gsc_ros.codec.hevc import HevcCoder
+from gsc_ros.codec.coder import Coded
+from gsc_ros.codec.errors import CheckpointError, InvalidInputError, ModelMismatchError
+from gsc_ros.codec.hevc_packets import decode_packet
 from gsc_ros.codec.objects import decode_objects, SceneObject
-from gsc_ros.models.generator import DEFAULT_STEPS, Generator, load_autoencoder, load_prior
-from gsc_ros.models.learned_coder import LearnedCoder
+from gsc_ros.codec.references import ReceiverReferences
+from gsc_ros.codec.resample import enlarge
+from gsc_ros.models.consistency import Sent, SentPlanes, SentSymbols
+from gsc_ros.models.generator import (
+    AUTOENCODER_FILE,
+    EMBEDDED,
+    Generator,
+    load_autoencoder,
+    load_generator,
+    PRIOR_FILE,
+)
+from gsc_ros.models.learned_coder import CONTEXT_FILE, LearnedCoder, TRANSFORM_FILE
 from gsc_ros.models.policy import Policy
+from gsc_ros.models.steady import LastPicture
 import numpy as np
+from safetensors import safe_open, SafetensorError
 
 MAX_STEPS = 64
 
@@ -40,62 +52,104 @@ class DecodedPicture:
         return self.plain if self.regenerated is None else self.regenerated
 
 
-def latent_bpp(packet: Packet) -> float:
-    """Bits per pixel of the coded picture alone: what coder and generator are tuned by."""
-    return 8 * len(packet.latent) / (packet.width * packet.height)
+@dataclass(frozen=True)
+class _Plain:
+    """A packet read without generation; ``bpp`` is what the picture takes on its own, about."""
+
+    picture: np.ndarray
+    words: bytes
+    things: bytes
+    bpp: float
+    sent: Sent
 
 
 class SemanticDecoder:
     """Decodes packets; one instance serves many streams, one packet at a time."""
 
-    def __init__(self, device: str = 'cpu') -> None:
+    def __init__(self, device: str = 'cpu', prior: str = EMBEDDED) -> None:
         """
-        Load the embedded models.
+        Find the embedded models; each is loaded when it is first needed.
 
+        :param prior: ``embedded``, or the folder or hub id of a diffusers model (docs/PRIORS.md).
         :raises CheckpointError: if a file is missing or damaged.
         """
-        autoencoder = load_autoencoder(device)
-        learned = LearnedCoder.load(autoencoder, device)
-        self._coders: dict[CoderId, PictureCoder] = {
-            coder.coder_id: coder for coder in (HevcCoder(), learned)}
-        self._generator = Generator(autoencoder, load_prior(device), device)
+        for path in (AUTOENCODER_FILE, TRANSFORM_FILE, CONTEXT_FILE, PRIOR_FILE):
+            try:
+                with safe_open(path, 'numpy'):
+                    pass
+            except (OSError, SafetensorError) as error:
+                raise CheckpointError(path, str(error)) from error
+        self._device, self._prior = device, prior
         self._policy = Policy.load()
 
+    @cached_property
+    def _learned(self) -> LearnedCoder:
+        return LearnedCoder.load(load_autoencoder(self._device), self._device)
+
+    @cached_property
+    def _generator(self) -> Generator:
+        return load_generator(self._prior, self._device)
+
+    def preload(self) -> None:
+        """
+        Load the generator now, so that the first picture is as quick as the others.
+
+        :raises GscError: if the prior cannot be loaded.
+        """
+        _ = self._generator
+
     def decode(self, data: bytes, *, steps: int | None = None, seed: int | None = None,
-               generate: bool | None = None) -> DecodedPicture:
+               generate: bool | None = None, references: ReceiverReferences | None = None,
+               last: LastPicture | None = None) -> DecodedPicture:
         """
         Decode a packet to the plain picture and, where wanted, the regenerated one.
 
         :param steps: of the flow's solver, 1..64.
         :param seed: of the noise; None takes the packet's.
         :param generate: None as shipped for the packet's rate, False never, True always.
+        :param references: pictures of the same stream, for packets that do not stand alone.
+        :param last: of the same stream: what stands still is not made anew; changed by the call.
         :raises PacketError: if the packet or its latent cannot be read.
+        :raises MissingReferenceError: if the picture that it was made from is not there.
         :raises ModelMismatchError: if it was made with other weights.
         :raises InvalidInputError: if ``steps`` is outside its range.
         """
         if steps is not None and not 1 <= steps <= MAX_STEPS:
             raise InvalidInputError('steps', steps, f'1..{MAX_STEPS}')
-        # 1. bytes to fields, words and objects
+        # 1. bytes to fields
         packet = unpack(data)
-        caption, objects = decode_caption(packet.caption), decode_objects(packet.objects)
-        # 2. what was sent: the plain picture
-        plain = self._decode_plain(packet)
+        # 2. what was sent: the plain picture, words and objects
+        plain = self._decode_plain(packet, references)
+        caption, objects = decode_caption(plain.words), decode_objects(plain.things)
         # 3. what the generator makes of it
         regenerated = None
-        if generate or (generate is None and latent_bpp(packet) < self._policy.generate_below):
-            regenerated = self._regenerate(packet, plain, caption, objects, steps, seed)
+        if generate or (generate is None and plain.bpp < self._policy.generate_below):
+            regenerated = self._generator.regenerate(
+                plain.picture, bpp=plain.bpp, coder=packet.coder, caption=caption,
+                objects=objects, seed=packet.seed if seed is None else seed, steps=steps,
+                sent=plain.sent, last=last)
         bpp = 8 * len(data) / (packet.width * packet.height)
-        return DecodedPicture(packet, plain, regenerated, caption, objects, bpp)
+        return DecodedPicture(packet, plain.picture, regenerated, caption, objects, bpp)
 
-    def _decode_plain(self, packet: Packet) -> np.ndarray:
-        coder = self._coders[packet.coder]
-        if packet.fingerprint != coder.fingerprint:
-            raise ModelMismatchError(packet.fingerprint, coder.fingerprint)
-        return coder.decode(Coded(packet.quality, packet.latent), packet.width, packet.height)
+    def follow(self, data: bytes, references: ReceiverReferences) -> None:
+        """
+        Keep up with a stream that nobody looks at, for the packets that need this one.
 
-    def _regenerate(self, packet: Packet, plain: np.ndarray, caption: str,
-                    objects: Sequence[SceneObject], steps: int | None, seed: int | None
-                    ) -> np.ndarray:
-        return self._generator.regenerate(
-            plain, bpp=latent_bpp(packet), coder=packet.coder, caption=caption, objects=objects,
-            seed=packet.seed if seed is None else seed, steps=steps or DEFAULT_STEPS)
+        :raises GscError: as ``decode``.
+        """
+        packet = unpack(data)
+        if packet.coder == CoderId.HEVC:
+            decode_packet(packet, references)
+
+    def _decode_plain(self, packet: Packet, references: ReceiverReferences | None) -> _Plain:
+        size = packet.width, packet.height
+        if packet.coder == CoderId.HEVC:
+            found = decode_packet(packet, references)
+            return _Plain(enlarge(found.planes, *size), found.words, found.things, found.bpp,
+                          SentPlanes(found.planes, found.qp, self._device))
+        if packet.fingerprint != self._learned.fingerprint:
+            raise ModelMismatchError(packet.fingerprint, self._learned.fingerprint)
+        coded = Coded(packet.quality, packet.latent)
+        return _Plain(self._learned.decode(coded, *size), packet.caption, packet.objects,
+                      8 * len(packet.latent) / (packet.width * packet.height),
+                      SentSymbols(self._learned, coded, *size))

@@ -2,14 +2,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from gsc_ros.codec.bitstream import HEADER_BYTES, MAX_PACKET, MAX_SIDE, MIN_SIDE, pack, Packet
+from gsc_ros.codec.bitstream import (
+    CoderId,
+    HEADER_BYTES,
+    MAX_PACKET,
+    MAX_SIDE,
+    MIN_SIDE,
+    pack,
+    Packet,
+)
 from gsc_ros.codec.caption import encode_caption, truncate_caption
-from gsc_ros.codec.coder import Coded, PictureCoder
+from gsc_ros.codec.coder import PictureCoder
 from gsc_ros.codec.errors import BudgetError, InvalidInputError
 from gsc_ros.codec.hevc import HevcCoder
+from gsc_ros.codec.hevc_packets import encode_packet
 from gsc_ros.codec.objects import BYTES_PER_OBJECT, encode_objects, MAX_OBJECTS, SceneObject
+from gsc_ros.codec.references import SenderReferences
 import numpy as np
 
 if TYPE_CHECKING:
@@ -65,12 +76,15 @@ class SemanticEncoder:
             self._learned = LearnedCoder.load(load_autoencoder(device), device)
 
     def encode(self, picture: np.ndarray, max_bytes: int, *, caption: str = '',
-               objects: Sequence[SceneObject] = (), sequence: int = 0, seed: int = 0) -> bytes:
+               objects: Sequence[SceneObject] = (), sequence: int = 0, seed: int = 0,
+               references: SenderReferences | None = None) -> bytes:
         """
         Encode a picture (H, W, 3) uint8 RGB into a packet of at most ``max_bytes`` bytes.
 
         Caption and objects take at most a quarter of the packet (best objects first, the
-        caption cut at a word); the picture gets what is left.
+        caption cut at a word); the picture gets what is left. With the camera's ``references``
+        the packet may need a picture that the base station has acknowledged, and takes far fewer
+        bytes where little has changed; without, it stands alone.
 
         :raises InvalidInputError: if an argument is outside its range.
         :raises BudgetError: if no packet of this picture is that small.
@@ -81,16 +95,21 @@ class SemanticEncoder:
             raise BudgetError(max_bytes, HEADER_BYTES + 1)
         # 1. what can be said in words
         words, things = self._fit_text(caption, objects, limit - HEADER_BYTES)
-        # 2. the picture, in the bytes that are left
-        room = limit - HEADER_BYTES - len(words) - len(things)
-        try:
-            coder, coded = self._code(picture, room)
-        except BudgetError as error:
-            raise BudgetError(max_bytes, error.smallest + limit - room) from error
-        # 3. one packet
         height, width = picture.shape[:2]
-        return pack(Packet(coder.coder_id, width, height, coder.fingerprint, coded.quality,
-                           seed & 0xFF, sequence & 0xFFFF, None, words, things, coded.data))
+        draft = Packet(CoderId.HEVC, width, height, HevcCoder.fingerprint, 0, seed & 0xFF,
+                       sequence & 0xFFFF, None, words, things, b'')
+        # 2. the picture, in the bytes that are left
+        coders = self._choose(draft, limit - len(pack(draft)))
+        try:
+            if references is not None and coders[0] is self._hevc:
+                packet = encode_packet(picture, draft, limit, references, caption=caption,
+                                       objects=objects)
+            else:
+                packet = _alone(coders, picture, draft, limit)
+        except BudgetError as error:
+            raise BudgetError(max_bytes, error.smallest) from error
+        # 3. one packet
+        return pack(packet)
 
     @staticmethod
     def _fit_text(caption: str, objects: Sequence[SceneObject], room: int
@@ -102,22 +121,27 @@ class SemanticEncoder:
         words = encode_caption(truncate_caption(caption, budget - len(things)))
         return words, things
 
-    def _code(self, picture: np.ndarray, room: int) -> tuple[PictureCoder, Coded]:
-        first, second = self._choose(picture, room)
-        try:
-            return first, first.encode(picture, room)
-        except BudgetError:
-            if second is None:
-                raise
-            return second, second.encode(picture, room)
-
-    def _choose(self, picture: np.ndarray, room: int) -> tuple[PictureCoder, PictureCoder | None]:
-        """Coder for this rate, and the one to fall back on."""
+    def _choose(self, draft: Packet, room: int) -> list[PictureCoder]:
+        """Coders to try at this rate, the best first."""
         if self._coder == 'hevc' or self._learned is None or self._policy is None:
-            return self._hevc, None
+            return [self._hevc]
         if self._coder == 'learned':
-            return self._learned, None
-        bpp = 8 * room / (picture.shape[0] * picture.shape[1])
-        if bpp < self._policy.learned_below:
-            return self._learned, self._hevc
-        return self._hevc, self._learned
+            return [self._learned]
+        if 8 * room / (draft.width * draft.height) < self._policy.learned_below:
+            return [self._learned, self._hevc]
+        return [self._hevc, self._learned]
+
+
+def _alone(coders: Sequence[PictureCoder], picture: np.ndarray, draft: Packet, limit: int
+           ) -> Packet:
+    """Complete a packet with the picture on its own, by the first coder that can."""
+    taken = len(pack(draft))
+    for coder in coders:
+        try:
+            coded = coder.encode(picture, limit - taken)
+        except BudgetError as error:
+            failure = error
+            continue
+        return replace(draft, coder=coder.coder_id, fingerprint=coder.fingerprint,
+                       quality=coded.quality, latent=coded.data)
+    raise BudgetError(limit, failure.smallest + taken) from failure

@@ -18,7 +18,9 @@ PACKETS = st.builds(
     Packet, st.sampled_from(CoderId), SIDES, SIDES, WORDS, BYTES, BYTES, WORDS,
     st.none() | st.integers(1, 255), st.binary(max_size=255),
     st.lists(st.binary(min_size=5, max_size=5), max_size=20).map(b''.join),
-    st.binary(max_size=400))
+    st.binary(max_size=400)) | st.builds(
+        Packet, st.sampled_from(CoderId), SIDES, SIDES, WORDS, BYTES, BYTES, WORDS,
+        st.integers(1, 255), st.just(b''), st.just(b''), st.binary(max_size=400), st.booleans())
 
 PLAIN = Packet(CoderId.HEVC, 640, 480, 0x4801, 20, 3, 1234, None, b'caption', bytes(10), b'latent')
 
@@ -44,7 +46,7 @@ def test_round_trip(packet):
 @example(pack(PLAIN), True)
 def test_any_bytes_are_refused_or_have_one_form(data, looks_like_a_packet):
     if looks_like_a_packet and len(data) >= HEADER_BYTES:
-        data = repair(bytes([bitstream.MAGIC, 0x12, data[2] & 1]) + data[3:])
+        data = repair(bytes([bitstream.MAGIC, 0x12, data[2] & 3]) + data[3:])
     try:
         packet = unpack(data)
     except PacketError:
@@ -110,6 +112,18 @@ def test_reference_of_zero_is_refused():
         unpack(repair(bytes(data)))
     with pytest.raises(PacketError, match='reference'):
         unpack(repair(bytes(data[:HEADER_BYTES])))
+
+
+@pytest.mark.parametrize('changes', [
+    {}, {'reference': 1}, {'reference': 1, 'caption': b''}, {'caption': b'', 'objects': b''}])
+def test_text_repeats_only_with_a_reference_and_without_text(changes):
+    packet = {**vars(PLAIN), **changes}
+    with pytest.raises(InvalidInputError, match='text_repeats'):
+        pack(Packet(**{**packet, 'text_repeats': True}))
+    data = bytearray(pack(Packet(**packet)))
+    data[2] |= 2
+    with pytest.raises(PacketError, match='flags|text length'):
+        unpack(repair(bytes(data)))
 
 
 def test_lengths_are_checked_before_anything_is_copied():

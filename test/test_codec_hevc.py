@@ -7,7 +7,7 @@ import resource
 import subprocess
 import sys
 
-from gsc_ros.codec import hevc, hevc_headers
+from gsc_ros.codec import hevc_headers, hevc_streams
 from gsc_ros.codec.bitstream import CoderId, pack, Packet, unpack
 from gsc_ros.codec.coder import Coded
 from gsc_ros.codec.errors import (
@@ -130,20 +130,21 @@ def test_coded_sizes():
 def test_our_headers_are_those_of_x265(size, qp):
     # encode_planes compares them; the quantiser must be the one that was asked for
     planes = shrink(scene(*size), *size)
-    assert hevc.encode_planes(planes, qp)[0] & 63 == qp
+    assert hevc_streams.encode_planes(planes, qp)[0] & 63 == qp
 
 
 def test_another_x265_is_refused(monkeypatch):
-    monkeypatch.setattr(hevc, '_X265', hevc._X265.replace('tskip=0', 'tskip=1'))
+    monkeypatch.setattr(hevc_streams, '_X265', hevc_streams._X265.replace('tskip=0', 'tskip=1'))
     with pytest.raises(MissingDependencyError, match='transform_skip_enabled_flag'):
         CODER.encode(scene(64, 64), 500)
-    monkeypatch.setattr(hevc, '_X265', hevc._X265.replace('tskip=1', 'tskip=0:temporal-mvp=0'))
+    monkeypatch.setattr(hevc_streams, '_X265', hevc_streams._X265.replace(
+        'tskip=1', 'tskip=0:temporal-mvp=0'))
     with pytest.raises(MissingDependencyError, match='sps_temporal_mvp_enabled_flag'):
         CODER.encode(scene(64, 64), 500)
 
 
 def test_a_pyav_without_x265_is_named(monkeypatch):
-    monkeypatch.setattr(hevc, '_ENCODER', 'no_such_encoder')
+    monkeypatch.setattr(hevc_streams, '_ENCODER', 'no_such_encoder')
     with pytest.raises(MissingDependencyError, match='libx265'):
         CODER.encode(scene(64, 64), 500)
 

@@ -4,14 +4,22 @@ from dataclasses import replace
 from pathlib import Path
 
 from gsc_ros.codec.bitstream import HEADER_BYTES, pack, unpack
-from gsc_ros.codec.errors import BudgetError, GscError, InvalidInputError, ModelMismatchError
+from gsc_ros.codec.errors import (
+    BudgetError,
+    CheckpointError,
+    GscError,
+    InvalidInputError,
+    ModelMismatchError,
+)
 from gsc_ros.codec.objects import SceneObject
+from gsc_ros.codec.references import MissingReferenceError, ReceiverReferences, SenderReferences
 import numpy as np
 from PIL import Image
 import pytest
 
 pytest.importorskip('torch')
 
+from gsc_ros import decoder as decoder_module  # noqa: E402
 from gsc_ros.decoder import DecodedPicture, SemanticDecoder  # noqa: E402
 from gsc_ros.encoder import SemanticEncoder  # noqa: E402
 
@@ -154,6 +162,76 @@ def test_damaged_packets_give_typed_errors_or_pictures(encoder: SemanticEncoder,
             outcomes['picture'] += 1
             assert decoded.plain.dtype == np.uint8
     assert outcomes['error'] > len(data)
+
+
+def stream(count: int) -> list[bytes]:
+    """Packets of a moving scene, each picture acknowledged at once."""
+    encoder, references, packets = SemanticEncoder('hevc'), SenderReferences(), []
+    for number in range(count):
+        packets.append(encoder.encode(
+            np.roll(scene(), 3 * number, axis=1), 300, caption='a red box', objects=[CAR],
+            sequence=number, references=references))
+        references.acknowledge(number)
+    return packets
+
+
+def test_a_stream_that_is_followed_looks_like_one_that_is_watched(
+        decoder: SemanticDecoder) -> None:
+    packets = stream(4)
+    assert [unpack(data).reference for data in packets] == [None, 1, 1, 1]
+    watched, followed = ReceiverReferences(), ReceiverReferences()
+    for data in packets[:-1]:
+        decoder.decode(data, generate=False, references=watched)
+        decoder.follow(data, followed)
+    results = [decoder.decode(packets[-1], generate=False, references=references)
+               for references in (watched, followed)]
+    np.testing.assert_array_equal(results[0].plain, results[1].plain)
+    assert results[0].caption == 'a red box' and len(results[0].objects) == 1
+    assert unpack(packets[-1]).text_repeats
+    error = np.abs(results[0].plain.astype(float) - np.roll(scene(), 9, axis=1)).mean()
+    assert error < 12
+    for missing in (None, ReceiverReferences()):
+        with pytest.raises(MissingReferenceError, match='picture 2'):
+            decoder.decode(packets[-1], references=missing)
+
+
+def test_a_small_packet_of_a_sharp_picture_is_generated_as_one(
+        decoder: SemanticDecoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    rates: list[float] = []
+    monkeypatch.setattr(decoder._generator, 'regenerate',
+                        lambda plain, **options: rates.append(options['bpp']) or plain)
+    references = ReceiverReferences()
+    for data in stream(3):
+        decoder.decode(data, generate=True, references=references)
+    assert min(rates) == rates[0] and max(rates) < 2 * rates[0]
+
+
+def test_learned_packets_stand_alone_in_a_stream(decoder: SemanticDecoder) -> None:
+    encoder, references = SemanticEncoder('learned'), SenderReferences()
+    held = ReceiverReferences()
+    for number in range(2):
+        data = encoder.encode(scene(), 600, sequence=number, references=references)
+        references.acknowledge(number)
+        decoder.follow(data, held)
+        assert unpack(data).reference is None
+        assert decoder.decode(data, generate=False, references=held).plain.any()
+
+
+def test_models_are_looked_for_at_once_and_loaded_when_needed(
+        monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def refuse(device: str) -> None:
+        raise AssertionError('loaded too early')
+    monkeypatch.setattr(decoder_module, 'load_prior', refuse)
+    monkeypatch.setattr(decoder_module, 'load_autoencoder', refuse)
+    SemanticDecoder().decode(packet(SemanticEncoder('hevc')), generate=False)
+    with pytest.raises(AssertionError, match='too early'):
+        SemanticDecoder().decode(packet(SemanticEncoder('hevc')), generate=True)
+    damaged = tmp_path / 'prior.safetensors'
+    for _ in range(2):
+        monkeypatch.setattr(decoder_module, 'PRIOR_FILE', damaged)
+        with pytest.raises(CheckpointError, match='prior.safetensors'):
+            SemanticDecoder()
+        damaged.write_bytes(b'not a checkpoint')
 
 
 def stills(data_root: Path) -> list[Path]:

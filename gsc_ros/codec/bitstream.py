@@ -23,7 +23,8 @@ MAX_CAPTION_BYTES = 255
 MAX_OBJECT_BYTES = MAX_OBJECTS * BYTES_PER_OBJECT
 
 _FLAG_REFERENCE = 0x01
-_KNOWN_FLAGS = _FLAG_REFERENCE
+_FLAG_TEXT_REPEATS = 0x02
+_KNOWN_FLAGS = _FLAG_REFERENCE | _FLAG_TEXT_REPEATS
 # magic, version and coder, flags, fingerprint, sides (3 bytes), quality, seed, sequence,
 # caption length, object count; the CRC follows
 _HEADER = struct.Struct('<BBBH3sBBHBB')
@@ -48,6 +49,7 @@ class Packet:
     the coder's model, ``quality`` (8 bits) belongs to the coder, ``seed`` (8 bits) starts the
     generator's noise. ``sequence`` (16 bits) wraps. ``reference`` is the distance back, 1..255,
     in sequence numbers to the picture that this one needs, or None for a picture on its own.
+    With ``text_repeats`` caption and objects are those of that picture, and none are sent.
     """
 
     coder: CoderId
@@ -61,6 +63,7 @@ class Packet:
     caption: bytes
     objects: bytes
     latent: bytes
+    text_repeats: bool = False
 
 
 def pack(packet: Packet) -> bytes:
@@ -72,13 +75,17 @@ def pack(packet: Packet) -> bytes:
     _check(packet)
     sides = (packet.width - 1) << 12 | (packet.height - 1)
     head = _HEADER.pack(
-        MAGIC, VERSION << 4 | packet.coder,
-        _FLAG_REFERENCE if packet.reference is not None else 0,
-        packet.fingerprint, sides.to_bytes(3, 'little'), packet.quality, packet.seed,
-        packet.sequence, len(packet.caption), len(packet.objects) // BYTES_PER_OBJECT)
+        MAGIC, VERSION << 4 | packet.coder, _flags(packet), packet.fingerprint,
+        sides.to_bytes(3, 'little'), packet.quality, packet.seed, packet.sequence,
+        len(packet.caption), len(packet.objects) // BYTES_PER_OBJECT)
     body = b'' if packet.reference is None else bytes([packet.reference])
     body += packet.caption + packet.objects + packet.latent
     return head + _CRC.pack(_checksum(head, body)) + body
+
+
+def _flags(packet: Packet) -> int:
+    reference = 0 if packet.reference is None else _FLAG_REFERENCE
+    return reference | (_FLAG_TEXT_REPEATS if packet.text_repeats else 0)
 
 
 def _checksum(head: bytes, body: bytes) -> int:
@@ -104,6 +111,8 @@ def _check(packet: Packet) -> None:
     if len(packet.objects) % BYTES_PER_OBJECT:
         raise InvalidInputError('objects length', len(packet.objects),
                                 f'a multiple of {BYTES_PER_OBJECT}')
+    if packet.text_repeats and (packet.reference is None or packet.caption or packet.objects):
+        raise InvalidInputError('text_repeats', True, 'with a reference, and without any text')
     total = (HEADER_BYTES + (packet.reference is not None) + len(packet.caption)
              + len(packet.objects) + len(packet.latent))
     if total > MAX_PACKET:
@@ -122,23 +131,19 @@ def unpack(data: bytes) -> Packet:
     (magic, kind, flags, fingerprint, sides_bytes, quality, seed, sequence,
      caption_length, object_count) = _HEADER.unpack(head)
     coder = _check_kind(magic, kind, flags)
-    (crc,) = _CRC.unpack_from(data, _HEADER.size)
-    expected = _checksum(head, data[HEADER_BYTES:])
-    if crc != expected:
-        raise PacketError('crc', f'{crc:#06x}', f'{expected:#06x}')
-    sides = int.from_bytes(sides_bytes, 'little')
-    width, height = (sides >> 12) + 1, (sides & 0xFFF) + 1
-    for name, side in (('width', width), ('height', height)):
-        if side < MIN_SIDE:
-            raise PacketError(name, side, f'{MIN_SIDE}..{MAX_SIDE}')
+    _check_crc(head, data)
+    width, height = _read_sides(sides_bytes)
     reference, start = _read_reference(data, flags)
     caption_end = start + caption_length
     objects_end = caption_end + object_count * BYTES_PER_OBJECT
     if objects_end > len(data):
         raise PacketError('packet length', len(data), f'at least {objects_end}')
+    repeats = bool(flags & _FLAG_TEXT_REPEATS)
+    if repeats and objects_end > start:
+        raise PacketError('text length', objects_end - start, '0 where it repeats')
     return Packet(coder, width, height, fingerprint, quality, seed, sequence, reference,
                   bytes(data[start:caption_end]), bytes(data[caption_end:objects_end]),
-                  bytes(data[objects_end:]))
+                  bytes(data[objects_end:]), repeats)
 
 
 def _check_kind(magic: int, kind: int, flags: int) -> CoderId:
@@ -151,7 +156,25 @@ def _check_kind(magic: int, kind: int, flags: int) -> CoderId:
         raise PacketError('coder', coder, [int(c) for c in CoderId])
     if flags & ~_KNOWN_FLAGS:
         raise PacketError('flags', f'{flags:#04x}', f'no bit outside {_KNOWN_FLAGS:#04x}')
+    if flags == _FLAG_TEXT_REPEATS:
+        raise PacketError('flags', f'{flags:#04x}', f'{_FLAG_REFERENCE:#04x} with it')
     return CoderId(coder)
+
+
+def _check_crc(head: bytes, data: bytes) -> None:
+    (crc,) = _CRC.unpack_from(data, _HEADER.size)
+    expected = _checksum(head, data[HEADER_BYTES:])
+    if crc != expected:
+        raise PacketError('crc', f'{crc:#06x}', f'{expected:#06x}')
+
+
+def _read_sides(data: bytes) -> tuple[int, int]:
+    sides = int.from_bytes(data, 'little')
+    width, height = (sides >> 12) + 1, (sides & 0xFFF) + 1
+    for name, side in (('width', width), ('height', height)):
+        if side < MIN_SIDE:
+            raise PacketError(name, side, f'{MIN_SIDE}..{MAX_SIDE}')
+    return width, height
 
 
 def _read_reference(data: bytes, flags: int) -> tuple[int | None, int]:

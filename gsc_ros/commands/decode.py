@@ -22,6 +22,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument('--steps', type=int, help='steps of the flow, 1..64')
     parser.add_argument('--seed', type=int, help="noise seed instead of the packet's")
     parser.add_argument('--device', default='cpu')
+    parser.add_argument('--prior', default='embedded',
+                        help='embedded (default), or folder or hub id of a diffusers model')
 
 
 def run(args: argparse.Namespace) -> int:
@@ -31,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     from PIL import Image
     packets = [read_packet(path) for path in args.inputs]
     outputs = output_paths(args.inputs, args.output, '.png')
-    decoder = SemanticDecoder(args.device)
+    decoder = SemanticDecoder(args.device, args.prior)
     # steps or a seed only mean something to the generator: asking for them asks for it
     wanted = args.generate or args.steps is not None or args.seed is not None
     generate = False if args.plain else True if wanted else None

@@ -4,10 +4,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 import sys
+from typing import TYPE_CHECKING
 
 from gsc_ros.commands.files import output_paths
 from gsc_ros.sources import read_picture
 from tqdm import tqdm
+
+if TYPE_CHECKING:
+    from gsc_ros.models.describe import Describe
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -34,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
     from gsc_ros.encoder import SemanticEncoder
     outputs = output_paths(args.inputs, args.output, '.gsc')
     encoder = SemanticEncoder(args.coder, args.device)
-    describe = _silent if args.no_text else _describer(args)
+    describe = _describer(args)
     pairs = list(zip(args.inputs, outputs, strict=True))
     for source, target in tqdm(pairs, unit='pic', disable=len(pairs) < 2 or None):
         picture = read_picture(source)
@@ -47,18 +51,11 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _silent(picture):  # type: ignore[no-untyped-def]
-    return '', []
-
-
-def _describer(args: argparse.Namespace):  # type: ignore[no-untyped-def]
-    from gsc_ros.models.captioner import load_captioner
-    from gsc_ros.models.detector import load_detector
-    detector = load_detector(args.detector, args.device)
-    captioner = None if args.caption is not None else load_captioner(args.captioner, args.device)
-
-    def describe(picture):  # type: ignore[no-untyped-def]
-        objects = detector.detect(picture)
-        caption = args.caption if captioner is None else captioner.describe(picture, objects)
-        return caption, objects
-    return describe
+def _describer(args: argparse.Namespace) -> Describe:
+    from gsc_ros.models.describe import load_describe, NONE
+    if args.no_text:
+        return load_describe(NONE, NONE)
+    if args.caption is None:
+        return load_describe(args.detector, args.captioner, args.device)
+    describe = load_describe(args.detector, NONE, args.device)
+    return lambda picture: (args.caption, describe(picture)[1])

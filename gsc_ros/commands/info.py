@@ -33,6 +33,7 @@ def describe(data: bytes) -> dict[str, Any]:
         'coder': packet.coder.name.lower(), 'width': packet.width, 'height': packet.height,
         'fingerprint': f'{packet.fingerprint:#06x}', 'quality': packet.quality,
         'seed': packet.seed, 'sequence': packet.sequence, 'reference': packet.reference,
+        'text': 'as in the reference' if packet.text_repeats else 'here',
         'caption': decode_caption(packet.caption),
         'objects': [{'class': COCO_NAMES[o.class_id], 'score': round(o.score, 3),
                      'box': [round(x, 4) for x in o.box]}
