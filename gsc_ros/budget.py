@@ -6,87 +6,28 @@ cameras holds the ceiling. Time is an argument (``now_ns``, any monotonic clock 
 """
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 import math
 
+from gsc_ros.budget_plan import BudgetSettings, Plan, plan
+from gsc_ros.budget_sharing import Demand, SECOND_NS, share
 from gsc_ros.codec.errors import InvalidInputError
+from gsc_ros.link.pacing import WINDOW_NS, WindowCeiling
 
-SECOND_NS = 1_000_000_000
-WINDOW_NS = SECOND_NS
-# A camera that has offered no picture for this long leaves its share to the others.
-IDLE_NS = 3 * SECOND_NS
+__all__ = ['BUCKET_PACKETS', 'BudgetSettings', 'ByteBudget', 'Plan', 'plan', 'SECOND_NS']
+
 # Bytes that an encoder saved on one picture may go into the next, up to this many planned packets.
 BUCKET_PACKETS = 2
 
 
-@dataclass(frozen=True)
-class BudgetSettings:
-    """
-    Limits of all cameras together.
-
-    ``bytes_per_second`` counts on the wire, payload plus ``overhead_bytes`` per packet.
-    ``max_rate`` is pictures per second of one camera; ``min_bytes`` and ``max_bytes`` bound one
-    packet's payload.
-    """
-
-    bytes_per_second: int
-    max_rate: float
-    min_bytes: int
-    max_bytes: int
-    overhead_bytes: int = 0
-
-    def __post_init__(self) -> None:
-        """Raise InvalidInputError for limits that contradict each other."""
-        if not self.bytes_per_second > 0:
-            raise InvalidInputError('bytes_per_second', self.bytes_per_second, 'above 0')
-        if not 0 < self.max_rate < math.inf:
-            raise InvalidInputError('max_rate', self.max_rate, 'above 0, finite')
-        if self.overhead_bytes < 0:
-            raise InvalidInputError('overhead_bytes', self.overhead_bytes, '0 or more')
-        if not 0 < self.min_bytes <= self.max_bytes:
-            raise InvalidInputError('min_bytes', self.min_bytes, f'1..max_bytes={self.max_bytes}')
-
-    @property
-    def ceiling(self) -> int:
-        """
-        Most bytes on the wire in any window of one second.
-
-        One smallest packet must fit, else nothing could be sent over a very thin link.
-        """
-        return max(self.bytes_per_second, self.min_bytes + self.overhead_bytes)
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a camera aims at: ``payload`` bytes a picture at ``rate`` pictures per second."""
-
-    payload: int
-    rate: float
-
-
-def plan(settings: BudgetSettings, share: float = 1.0) -> Plan:
-    """
-    Choose picture size and rate for a camera that has ``share`` (0..1] of the bytes.
-
-    As many pictures as ``max_rate`` allows while a picture keeps ``min_bytes``; below that fewer
-    pictures, not smaller ones. No picture is planned above ``max_bytes``.
-    """
-    speed = settings.bytes_per_second * share
-    even = int(speed / settings.max_rate) - settings.overhead_bytes
-    largest = settings.ceiling - settings.overhead_bytes
-    payload = max(settings.min_bytes, min(even, settings.max_bytes, largest))
-    return Plan(payload, min(settings.max_rate, speed / (payload + settings.overhead_bytes)))
-
-
 @dataclass
 class _Camera:
-    weight: float
-    tokens: float = 0.0
+    demand: Demand
+    tokens: float = 0.0  # bytes on the wire
     due_ns: int = 0
-    offered_ns: int | None = None
-    granted: int = field(default=0)  # payload promised and not yet spent
+    granted: int = 0  # payload promised and not yet spent
+    waiting: bool = False  # has asked, and was not served since
 
 
 class ByteBudget:
@@ -97,13 +38,11 @@ class ByteBudget:
         if not weights:
             raise InvalidInputError('weights', dict(weights), 'at least one camera')
         for camera, weight in weights.items():
-            if not 0 < weight < math.inf:
-                raise InvalidInputError(f'weight of {camera}', weight, 'above 0, finite')
+            _check_weight(camera, weight)
         self._settings = settings
-        self._cameras = {camera: _Camera(weight) for camera, weight in weights.items()}
-        self._sent: deque[tuple[int, int]] = deque()  # time, bytes on the wire
+        self._cameras = {camera: _Camera(Demand(weight)) for camera, weight in weights.items()}
+        self._window = WindowCeiling(settings.ceiling)
         self._filled_ns: int | None = None
-        self._tokens = float(BUCKET_PACKETS * settings.ceiling)  # of all cameras together
 
     @property
     def settings(self) -> BudgetSettings:
@@ -113,19 +52,31 @@ class ByteBudget:
     def change(self, settings: BudgetSettings) -> None:
         """Take new limits from now on; what was sent before still counts in the window."""
         self._settings = settings
+        self._window.change(settings.ceiling)
+
+    def prioritise(self, camera: str, weight: float) -> None:
+        """Give a camera another positive weight (InvalidInputError otherwise)."""
+        state = self._camera(camera)
+        _check_weight(camera, weight)
+        state.demand.weight = weight
 
     def plan(self, camera: str, now_ns: int) -> Plan:
         """Return what ``camera`` aims at, given which cameras are active."""
         return plan(self._settings, self._share(self._camera(camera), now_ns))
 
-    def offer(self, camera: str, now_ns: int) -> None:
-        """Note that ``camera`` has a picture: it takes part in sharing."""
+    def offer(self, camera: str, now_ns: int, activity: float | None = None) -> None:
+        """
+        Note that ``camera`` has a picture: it takes part in sharing.
+
+        ``activity`` says how much the picture changed, 0 or more, in a unit that is the same for
+        all cameras (InvalidInputError otherwise); None: as before, 1 at first.
+        """
         state = self._camera(camera)
         self._fill(now_ns)
-        if state.offered_ns is None:
-            state.offered_ns = now_ns
+        first = state.demand.offered_ns is None
+        state.demand.offer(now_ns, activity)
+        if first:
             state.tokens = self._packet(state, now_ns)  # the first picture goes out at once
-        state.offered_ns = now_ns
 
     def grant(self, camera: str, now_ns: int) -> int:
         """
@@ -136,13 +87,15 @@ class ByteBudget:
         state = self._camera(camera)
         self.offer(camera, now_ns)
         state.granted = 0
-        if now_ns < state.due_ns:
+        state.waiting = True
+        if self._due_in_ns(state, now_ns) > 0:
             return 0
-        tokens = min(state.tokens, self._tokens)
-        room = math.floor(min(tokens, self._room(now_ns))) - self._settings.overhead_bytes
-        if room < self._packet(state, now_ns) - self._settings.overhead_bytes:
+        packet = self._packet(state, now_ns)
+        free = self._window.room(now_ns) - self._promised() - self._claimed(state, now_ns)
+        if min(math.floor(state.tokens), free) < packet:
             return 0
-        state.granted = min(room, self._settings.max_bytes)
+        room = min(math.floor(state.tokens), max(packet, free - self._planned(state, now_ns)))
+        state.granted = min(self._settings.payload(room), self._settings.largest)
         return state.granted
 
     def spend(self, camera: str, payload: int, now_ns: int) -> None:
@@ -151,23 +104,33 @@ class ByteBudget:
         if not 0 <= payload <= state.granted:
             raise InvalidInputError('payload', payload, f'0..{state.granted} (granted)')
         self._fill(now_ns)
-        wire = payload + self._settings.overhead_bytes
+        wire = self._settings.wire(payload)
         state.granted = 0
+        state.waiting = False
         state.tokens -= wire
-        self._tokens -= wire
-        self._sent.append((now_ns, wire))
+        self._window.sent(wire, now_ns)
         self._next_due(state, now_ns)
 
     def cancel(self, camera: str, now_ns: int) -> None:
         """Give an unused grant back; it counts for the rate, so that failures do not spin."""
         state = self._camera(camera)
         state.granted = 0
+        state.waiting = False
         self._next_due(state, now_ns)
 
     def _next_due(self, state: _Camera, now_ns: int) -> None:
         # From the time it was due, not from now: a camera's frame grid must not lower the rate.
-        period = int(SECOND_NS / self._settings.max_rate)
-        state.due_ns = max(state.due_ns, now_ns - period) + period
+        period_ns = self._period_ns
+        state.due_ns = now_ns + max(0, period_ns + min(0, self._due_in_ns(state, now_ns)))
+
+    def _due_in_ns(self, state: _Camera, now_ns: int) -> int:
+        # A longer wait than a period comes from a clock that jumped, or from a lower rate before.
+        wait_ns = state.due_ns - now_ns
+        return wait_ns if wait_ns <= self._period_ns else 0
+
+    @property
+    def _period_ns(self) -> int:
+        return int(SECOND_NS / self._settings.max_rate)
 
     def wait_ns(self, camera: str, now_ns: int) -> int:
         """Return nanoseconds until ``grant`` may succeed, 0 for now; at times too few."""
@@ -175,10 +138,10 @@ class ByteBudget:
         self._fill(now_ns)
         packet = self._packet(state, now_ns)
         speed = self._settings.bytes_per_second * self._share(state, now_ns)
-        own_s = (packet - state.tokens) / speed
-        all_s = (packet - self._tokens) / self._settings.bytes_per_second
-        tokens_ns = math.ceil(max(0.0, own_s, all_s) * SECOND_NS)
-        return max(state.due_ns - now_ns, tokens_ns, self._window_wait_ns(packet, now_ns))
+        tokens_ns = math.ceil(max(0.0, (packet - state.tokens) / speed) * SECOND_NS)
+        wanted = packet + self._promised() + self._claimed(state, now_ns)
+        window_ns = self._window.wait_ns(min(wanted, self._settings.ceiling), now_ns)
+        return max(self._due_in_ns(state, now_ns), tokens_ns, window_ns)
 
     def _camera(self, camera: str) -> _Camera:
         if camera not in self._cameras:
@@ -186,41 +149,48 @@ class ByteBudget:
         return self._cameras[camera]
 
     def _packet(self, state: _Camera, now_ns: int) -> int:
-        planned = plan(self._settings, self._share(state, now_ns))
-        return planned.payload + self._settings.overhead_bytes
+        """Bytes on the wire of a packet as planned."""
+        return self._settings.wire(plan(self._settings, self._share(state, now_ns)).payload)
 
     def _share(self, state: _Camera, now_ns: int) -> float:
-        active = sum(other.weight for other in self._cameras.values()
-                     if other is state or self._active(other, now_ns))
-        return state.weight / active
+        return share(state.demand, (other.demand for other in self._active(now_ns)))
 
-    @staticmethod
-    def _active(state: _Camera, now_ns: int) -> bool:
-        return state.offered_ns is not None and now_ns - state.offered_ns < IDLE_NS
+    def _active(self, now_ns: int) -> list[_Camera]:
+        return [state for state in self._cameras.values() if state.demand.active(now_ns)]
+
+    def _promised(self) -> int:
+        return sum(self._settings.wire(state.granted)
+                   for state in self._cameras.values() if state.granted)
+
+    def _claimed(self, state: _Camera, now_ns: int) -> int:
+        """Bytes of cameras that wait and come first, whoever asks first."""
+        claim = self._claim(state, now_ns)
+        return sum(self._packet(other, now_ns) for other in self._active(now_ns)
+                   if other.waiting and not other.granted and self._due_in_ns(other, now_ns) <= 0
+                   and self._claim(other, now_ns) > max(claim, (1.0, 0)))
+
+    def _claim(self, state: _Camera, now_ns: int) -> tuple[float, int]:
+        """Who has saved more pictures comes first, then who was served longer ago."""
+        return state.tokens / self._packet(state, now_ns), -state.due_ns
+
+    def _planned(self, state: _Camera, now_ns: int) -> int:
+        """Bytes that all others need in a second, 0 where not even one picture of each fits."""
+        others = sum(self._packet(other, now_ns) for other in self._active(now_ns)
+                     if other is not state)
+        fits = others + self._packet(state, now_ns) <= self._settings.ceiling
+        return others if fits else 0
 
     def _fill(self, now_ns: int) -> None:
-        elapsed = 0 if self._filled_ns is None else max(0, now_ns - self._filled_ns)
-        self._filled_ns = max(now_ns, self._filled_ns or now_ns)
-        gained = self._settings.bytes_per_second * elapsed / SECOND_NS
-        self._tokens = min(self._tokens + gained, BUCKET_PACKETS * self._settings.ceiling)
-        for state in self._cameras.values():
+        since_ns = now_ns if self._filled_ns is None else min(self._filled_ns, now_ns)
+        self._filled_ns = now_ns
+        # A little less than the window lets through, so that shares decide and not who is first.
+        gained = self._settings.bytes_per_second * (now_ns - since_ns) / WINDOW_NS
+        for state in self._active(since_ns):
+            own = gained * self._share(state, since_ns)
             most = BUCKET_PACKETS * self._packet(state, now_ns)
-            own = gained * self._share(state, now_ns)
             state.tokens = min(state.tokens + own, max(state.tokens, most))
 
-    def _room(self, now_ns: int) -> int:
-        while self._sent and now_ns - self._sent[0][0] >= WINDOW_NS:
-            self._sent.popleft()
-        promised = sum(state.granted + self._settings.overhead_bytes
-                       for state in self._cameras.values() if state.granted)
-        return self._settings.ceiling - promised - sum(wire for _, wire in self._sent)
 
-    def _window_wait_ns(self, packet: int, now_ns: int) -> int:
-        room = self._room(now_ns)
-        for sent_ns, wire in self._sent:
-            if room >= packet:
-                break
-            room += wire
-            if room >= packet:
-                return sent_ns + WINDOW_NS - now_ns
-        return 0
+def _check_weight(camera: str, weight: float) -> None:
+    if not 0 < weight < math.inf:
+        raise InvalidInputError(f'weight of {camera}', weight, 'above 0, finite')

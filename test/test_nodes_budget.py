@@ -1,6 +1,8 @@
 """Tests of gsc_ros.budget."""
 from __future__ import annotations
 
+from dataclasses import replace
+
 from gsc_ros.budget import BUCKET_PACKETS, BudgetSettings, ByteBudget, plan, SECOND_NS
 from gsc_ros.codec.errors import InvalidInputError
 from hypothesis import given, settings
@@ -8,10 +10,10 @@ from hypothesis import strategies as st
 import pytest
 
 limits = st.builds(
-    lambda speed, rate, low, more, overhead: BudgetSettings(
-        speed, rate, low, low + more, overhead),
+    lambda speed, rate, low, more, overhead, fragment: BudgetSettings(
+        speed, rate, low, low + more, overhead, fragment),
     st.integers(20, 20_000), st.floats(0.1, 30), st.integers(100, 400), st.integers(0, 3000),
-    st.integers(0, 60))
+    st.integers(0, 60), st.none() | st.integers(20, 1500))
 
 
 def drive(budget: ByteBudget, cameras: list[str], steps: list[tuple[int, float]]
@@ -30,8 +32,15 @@ def drive(budget: ByteBudget, cameras: list[str], steps: list[tuple[int, float]]
             payload = max(1, int(granted * part))
             now_ns += 3_000_000  # encoding takes time
             budget.spend(camera, payload, now_ns)
-            sent.append((now_ns, camera, payload, payload + budget.settings.overhead_bytes))
+            sent.append((now_ns, camera, payload, budget.settings.wire(payload)))
     return sent
+
+
+def per_second(sent: list[tuple[int, str, int, int]], camera: str) -> tuple[float, float]:
+    """Pictures and bytes on the wire per second of one camera."""
+    seconds = sent[-1][0] / 1e9
+    sizes = [wire for _, name, _, wire in sent if name == camera]
+    return len(sizes) / seconds, sum(sizes) / seconds
 
 
 @settings(max_examples=40, deadline=None)
@@ -55,7 +64,7 @@ def test_long_run_stays_within_rate_and_bytes(limit, gaps):
     sent = drive(ByteBudget({'a': 1.0}, limit), ['a'], [(gap, 1.0) for gap in gaps])
     if sent:
         seconds = sent[-1][0] / 1e9
-        burst = BUCKET_PACKETS * (plan(limit).payload + limit.overhead_bytes)
+        burst = BUCKET_PACKETS * limit.wire(plan(limit).payload)
         assert sum(wire for *_, wire in sent) <= limit.bytes_per_second * seconds + burst
         assert len(sent) <= limit.max_rate * seconds + 2
 
@@ -80,8 +89,27 @@ def test_plan_lies_within_the_limits(limit):
     planned = plan(limit)
     assert limit.min_bytes <= planned.payload <= max(limit.min_bytes, limit.max_bytes)
     assert 0 < planned.rate <= limit.max_rate
-    wire = planned.rate * (planned.payload + limit.overhead_bytes)
-    assert wire <= limit.bytes_per_second * (1 + 1e-9)
+    wire = limit.wire(planned.payload)
+    assert planned.rate * wire <= limit.bytes_per_second * (1 + 1e-9)
+    assert wire <= limit.ceiling
+    in_time = limit.latency_s * limit.bytes_per_second
+    assert wire <= in_time or planned.payload == limit.smallest
+
+
+@given(limits, st.integers(0, 5000))
+def test_payload_and_wire_fit_together(limit, wire):
+    """The largest payload for some bytes on the wire fits, and one byte more does not."""
+    payload = limit.payload(wire)
+    assert payload == 0 or limit.wire(payload) <= wire
+    assert limit.wire(payload + 1) > wire
+
+
+def test_fragments_cost_their_headers():
+    """400 bytes in datagrams of 100: four headers, five for one byte more."""
+    limit = BudgetSettings(1000, 2.0, 150, 1500, 38, 100)
+    assert (limit.wire(400), limit.wire(401)) == (400 + 4 * 38, 401 + 5 * 38)
+    assert limit.payload(limit.wire(400)) == 400
+    assert plan(limit).payload == limit.payload(500) < 472
 
 
 def test_plan_of_the_defaults():
@@ -120,6 +148,86 @@ def test_failed_pictures_do_not_spin():
     assert budget.grant('a', SECOND_NS)
 
 
+@pytest.mark.parametrize('cameras', [1, 2])
+def test_16_kbit_carry_a_picture_a_second_in_time(cameras):
+    """At 16 kbit/s each camera sends one a second or more, and each leaves in half a second."""
+    names = ['a', 'b'][:cameras]
+    limit = BudgetSettings(2000, 2.0, 150, 1500, 38, 400)
+    sent = drive(ByteBudget(dict.fromkeys(names, 1.0), limit), names, [(30, 1.0)] * 2000)
+    assert all(per_second(sent, name)[0] >= 1.9 for name in names)
+    assert max(wire for *_, wire in sent) <= 0.5 * 2000
+    assert sum(wire for *_, wire in sent) / (sent[-1][0] / 1e9) >= 0.95 * 2000
+
+
+def test_2400_bit_carry_pictures_as_large_as_fit():
+    """At 2.4 kbit/s a second holds one picture: it fills the second, and one comes in each."""
+    limit = BudgetSettings(300, 2.0, 150, 1500, 38)
+    assert plan(limit).payload == 262
+    sent = drive(ByteBudget({'a': 1.0}, limit), ['a'], [(30, 1.0)] * 2000)
+    rate, speed = per_second(sent, 'a')
+    assert rate >= 0.95
+    assert speed >= 0.95 * 300
+
+
+@pytest.mark.parametrize('speed', [300, 500, 2000, 8000])
+@pytest.mark.parametrize('part', [1.0, 0.8])
+def test_no_camera_starves(speed, part):
+    """Whoever asks first: a camera of a quarter of the weight gets about a third as much."""
+    limit = BudgetSettings(speed, 4.0, 150, 1500, 38)
+    sent = drive(ByteBudget({'a': 3.0, 'b': 1.0}, limit), ['a', 'b'], [(15, part)] * 6000)
+    (_, large), (rate, small) = per_second(sent, 'a'), per_second(sent, 'b')
+    assert 2.0 <= large / small <= 3.7
+    assert rate > 0.2
+
+
+def test_the_camera_that_changes_gets_more():
+    """A static camera keeps an eighth of the link (half of a quarter), the moving one the rest."""
+    limit = BudgetSettings(4000, 50.0, 100, 400, 0)
+    budget, spent, now_ns = ByteBudget({'a': 1.0, 'b': 1.0}, limit), {'a': 0, 'b': 0}, 0
+    for _ in range(6000):
+        now_ns += 10_000_000
+        for camera, activity in (('b', 0.0), ('a', 0.7)):
+            budget.offer(camera, now_ns, activity)
+            if granted := budget.grant(camera, now_ns):
+                budget.spend(camera, granted, now_ns)
+                spent[camera] += granted
+    assert spent['b'] / sum(spent.values()) == pytest.approx(0.125, rel=0.2)
+
+
+def test_shares_drift_and_do_not_swing():
+    """Activity that flips with every picture moves the shares by little."""
+    limit = BudgetSettings(4000, 2.0, 100, 4000, 0)
+    budget, planned = ByteBudget({'a': 1.0, 'b': 1.0}, limit), []
+    for step in range(200):
+        now_ns = step * SECOND_NS // 10
+        budget.offer('a', now_ns, float(step % 2))
+        budget.offer('b', now_ns, 0.5)
+        planned.append(budget.plan('a', now_ns).payload)
+    steady = planned[100:]
+    assert max(steady) - min(steady) < 0.03 * 4000
+    assert steady[-1] == pytest.approx(1000, rel=0.1)
+
+
+def test_a_static_camera_alone_has_the_link():
+    """Nothing to share: activity 0 costs nothing, for one camera and for two."""
+    limit = BudgetSettings(1000, 2.0, 150, 1500, 28)
+    budget = ByteBudget({'a': 1.0, 'b': 1.0}, limit)
+    budget.offer('a', 0, 0.0)
+    assert budget.plan('a', 0).payload == plan(limit).payload
+    budget.offer('b', 0, 0.0)
+    assert budget.plan('a', 0) == budget.plan('b', 0) == plan(limit, 0.5)
+
+
+def test_priorities_change_at_run_time():
+    """A new weight holds at once."""
+    limit = BudgetSettings(4000, 2.0, 100, 4000, 0)
+    budget = ByteBudget({'a': 1.0, 'b': 1.0}, limit)
+    for camera in 'ab':
+        budget.offer(camera, 0)
+    budget.prioritise('a', 4.0)
+    assert budget.plan('a', 0) == plan(limit, 0.8)
+
+
 def test_limits_change_at_run_time():
     """New limits hold at once."""
     budget = ByteBudget({'a': 1.0}, BudgetSettings(1000, 2.0, 150, 1500, 28))
@@ -127,8 +235,37 @@ def test_limits_change_at_run_time():
     assert budget.plan('a', 0).payload == 1500
 
 
+def test_a_link_that_slows_down_is_followed_within_a_second():
+    """From 16 to 4 kbit/s: every window that begins later keeps the new ceiling, none starves."""
+    fast = BudgetSettings(2000, 4.0, 150, 1500, 38)
+    slow = replace(fast, bytes_per_second=500)
+    budget, sent = ByteBudget({'a': 1.0}, fast), []
+    for step in range(1500):
+        now_ns = step * SECOND_NS // 50
+        if step == 500:
+            budget.change(slow)
+        if granted := budget.grant('a', now_ns):
+            budget.spend('a', granted, now_ns)
+            sent.append((now_ns, budget.settings.wire(granted)))
+    after = [(time_ns, wire) for time_ns, wire in sent if time_ns >= 10 * SECOND_NS]
+    for start_ns, _ in after:
+        assert sum(wire for time_ns, wire in after
+                   if start_ns <= time_ns < start_ns + SECOND_NS) <= slow.ceiling
+    assert after[0][0] <= 12 * SECOND_NS
+    assert sum(wire for _, wire in after) >= 0.9 * 500 * 19
+
+
+def test_a_clock_that_jumps_back_does_not_stall():
+    """An hour back: the next picture leaves within two seconds."""
+    budget = ByteBudget({'a': 1.0}, BudgetSettings(1000, 2.0, 150, 1500, 28))
+    drive(budget, ['a'], [(30, 1.0)] * 100)
+    start_ns = -3600 * SECOND_NS
+    assert any(budget.grant('a', start_ns + step * SECOND_NS // 10) for step in range(21))
+
+
 @pytest.mark.parametrize('values', [
-    (0, 1.0, 100, 200, 0), (10, 0.0, 100, 200, 0), (10, 1.0, 300, 200, 0), (10, 1.0, 1, 2, -1)])
+    (0, 1.0, 100, 200, 0), (10, 0.0, 100, 200, 0), (10, 1.0, 300, 200, 0), (10, 1.0, 1, 2, -1),
+    (10, 1.0, 1, 2, 0, 0), (10, 1.0, 1, 2, 0, None, 0.0)])
 def test_bad_limits_are_refused(values):
     """Contradicting limits name what is wrong."""
     with pytest.raises(InvalidInputError):
@@ -147,3 +284,8 @@ def test_misuse_is_refused():
     granted = budget.grant('a', 0)
     with pytest.raises(InvalidInputError):
         budget.spend('a', granted + 1, 0)
+    for activity in (-0.1, float('nan'), float('inf')):
+        with pytest.raises(InvalidInputError):
+            budget.offer('a', 0, activity)
+    with pytest.raises(InvalidInputError):
+        budget.prioritise('a', 0.0)

@@ -1,0 +1,1 @@
+"""The thin link: datagrams between a robot and its base station, without ROS (docs/LINK.md)."""
