@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 from setuptools import find_packages, setup
 
-NODES = ['decoder', 'detector', 'encoder', 'link', 'player', 'recorder']
+NODES = ['decoder', 'detector', 'encoder', 'link', 'link_base', 'link_robot', 'player', 'recorder']
 
 manifest = ElementTree.parse(Path(__file__).parent / 'package.xml').getroot()
 maintainer = manifest.find('maintainer')

@@ -235,22 +235,33 @@ def _spec(kind: str, params_file: Path | None, namespace: str, params: Mapping[s
 
 
 def robot_specs(params_file: Path | None = None, *, namespace: str = '',
-                encoder: Mapping[str, Any] | None = None,
+                encoder: Mapping[str, Any] | None = None, link: Mapping[str, Any] | None = None,
                 remaps: Mapping[str, str] | None = None) -> list[NodeSpec]:
     """
-    Make the robot's side, as robot.launch.py: the encoder node.
+    Make the robot's side, as robot.launch.py: the encoder node and its end of the link.
 
-    ``encoder`` holds parameters.
+    ``encoder`` and ``link`` hold parameters; None for ``link``: packets stay topics.
     """
-    return [_spec('encoder', params_file, namespace, encoder or {}, remaps)]
+    specs = [_spec('encoder', params_file, namespace, encoder or {}, remaps)]
+    if link is not None:
+        specs.append(_spec('link_robot', params_file, namespace, link, remaps))
+    return specs
 
 
 def base_specs(params_file: Path | None = None, *, namespace: str = '',
                decoder: Mapping[str, Any] | None = None,
                detector: Mapping[str, Any] | None = None, with_detector: bool = True,
+               link: Mapping[str, Any] | None = None,
                remaps: Mapping[str, str] | None = None) -> list[NodeSpec]:
-    """Make the base station, as base_station.launch.py: decoder and, if wanted, detector."""
+    """
+    Make the base station, as base_station.launch.py: decoder, detector, its end of the link.
+
+    ``decoder``, ``detector`` and ``link`` hold parameters; None for ``link``: packets come as
+    topics.
+    """
     specs = [_spec('decoder', params_file, namespace, decoder or {}, remaps)]
+    if link is not None:
+        specs.append(_spec('link_base', params_file, namespace, link, remaps))
     if with_detector:
         specs.append(_spec('detector', params_file, namespace, detector or {}, remaps))
     return specs

@@ -1,7 +1,7 @@
 """The base station: packets in, pictures and detections out."""
 
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.conditions import IfCondition
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import LifecycleNode, Node
@@ -9,7 +9,7 @@ from launch_ros.substitutions import FindPackageShare
 
 
 def generate_launch_description():
-    """Start decoder and detector, and RViz if wanted."""
+    """Start decoder and detector, and link node and RViz if wanted."""
     share = FindPackageShare('gsc_ros')
     arguments = [
         DeclareLaunchArgument(
@@ -25,6 +25,13 @@ def generate_launch_description():
             'detector', default_value='true', description='Start the detector node'),
         DeclareLaunchArgument(
             'rviz', default_value='false', description='Show the pictures in RViz'),
+        DeclareLaunchArgument(
+            'link', default_value='',
+            description='URL of the link to the robot, such as udp://?bind=:47400; params: '
+                        'the one of the parameter file; empty: no link node, packets come as '
+                        'topics'),
+        DeclareLaunchArgument(
+            'key_file', default_value='', description='File with the pre-shared key of the link'),
         DeclareLaunchArgument(
             'log_level', default_value='info', description='debug, info, warn or error'),
     ]
@@ -47,4 +54,19 @@ def generate_launch_description():
             arguments=['-d', PathJoinSubstitution([share, 'rviz', 'base_station.rviz'])],
             condition=IfCondition(LaunchConfiguration('rviz'))),
     ]
-    return LaunchDescription([*arguments, *nodes])
+    return LaunchDescription([*arguments, *nodes, OpaqueFunction(function=_link)])
+
+
+def _link(context):
+    # Resolved here, because without a link there is no node, and what is empty must set nothing.
+    link = LaunchConfiguration('link').perform(context)
+    key_file = LaunchConfiguration('key_file').perform(context)
+    if not link:
+        return []
+    url = [{'link': link}] if link != 'params' else []
+    key = [{'key_file': key_file}] if key_file else []
+    return [LifecycleNode(
+        package='gsc_ros', executable='link_base_node', name='gsc_link_base',
+        namespace=LaunchConfiguration('namespace'), output='screen',
+        parameters=[LaunchConfiguration('params_file'), *url, *key],
+        arguments=['--ros-args', '--log-level', LaunchConfiguration('log_level')])]

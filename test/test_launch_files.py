@@ -16,8 +16,9 @@ from launch_ros.actions import LifecycleNode, Node
 
 LAUNCH = Path(__file__).resolve().parents[1] / 'launch'
 EXPECTED = {
-    'robot.launch.py': {'encoder_node'},
-    'base_station.launch.py': {'decoder_node', 'detector_node', 'rviz2'},
+    'robot.launch.py': {'encoder_node', 'link_robot_node'},
+    'base_station.launch.py': {
+        'decoder_node', 'detector_node', 'rviz2', 'link_base_node'},
     'loopback.launch.py': {
         'encoder_node', 'link_node', 'decoder_node', 'detector_node', 'rviz2'},
 }
@@ -49,14 +50,21 @@ def nodes(name: str, **values: str) -> list[Node]:
 @pytest.mark.parametrize('name', EXPECTED)
 def test_launch_file_holds_its_nodes(name):
     """The right executables, ours as lifecycle nodes."""
-    assert {node.node_executable for node in nodes(name)} == EXPECTED[name]
-    for node in nodes(name):
+    linked = {} if name.startswith('loopback') else {'link': 'udp://10.0.0.1:47400'}
+    assert {node.node_executable for node in nodes(name, **linked)} == EXPECTED[name]
+    for node in nodes(name, **linked):
         assert isinstance(node, LifecycleNode) == (node.node_executable != 'rviz2')
 
 
 def test_loopback_accepts_a_speed():
     """With and without kbps the description is complete."""
     assert len(nodes('loopback.launch.py', kbps='16')) == len(nodes('loopback.launch.py')) == 5
+
+
+@pytest.mark.parametrize('name', ['robot.launch.py', 'base_station.launch.py'])
+def test_without_a_link_there_is_no_link_node(name):
+    """Packets stay topics."""
+    assert not [node for node in nodes(name) if 'link' in node.node_executable]
 
 
 @pytest.mark.parametrize('name', EXPECTED)

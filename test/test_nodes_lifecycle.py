@@ -14,18 +14,22 @@ import pytest
 
 rclpy = pytest.importorskip('rclpy')
 try:
-    from gsc_msgs.msg import ObjectArray, SemanticFrame
+    from gsc_msgs.msg import ObjectArray, SemanticFrame, StreamFeedback, StreamRequest
 except ImportError:
     pytest.skip('gsc_msgs is not built', allow_module_level=True)
 
+from gsc_ros.budget import BudgetSettings
 from gsc_ros.codec.bitstream import CoderId, pack, Packet, unpack
 from gsc_ros.codec.errors import BudgetError
 from gsc_ros.codec.objects import SceneObject
+from gsc_ros.codec.references import MissingReferenceError, SenderReferences
+from gsc_ros.nodes.decoder_node import DecoderNode
 from gsc_ros.nodes.detector_node import DetectorNode
 from gsc_ros.nodes.encoder_node import EncoderNode
 from gsc_ros.nodes.images import compressed_from_picture, image_from_picture, picture_from_image
 from gsc_ros.nodes.lifecycle import run_node
 from gsc_ros.nodes.link_node import LinkNode
+from gsc_ros.nodes.link_robot_node import LinkRobotNode
 from gsc_ros.nodes.messages import object_array, scale_camera_info
 from gsc_ros.nodes.overlay import draw_objects
 from gsc_ros.nodes.qos import output_qos
@@ -34,7 +38,7 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
-from std_msgs.msg import Header
+from std_msgs.msg import Header, String
 
 PATIENCE_S = 60.0
 DONE, FAILED = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
@@ -129,6 +133,17 @@ def test_other_bad_parameters_fail_configure(start, params):
     assert start(**params).add(LinkNode()).trigger_configure() == FAILED
 
 
+@pytest.mark.parametrize(('params', 'named'), [
+    ({'link': 'pigeon://rfc1149'}, 'link is pigeon'), ({'key_file': '/no/such/key'}, 'key_file'),
+    ({'mtu': 63}, 'mtu is 63'), ({'streams': '["/camera/image_raw"]'}, 'stream is'),
+    ({'link': 'udp://127.0.0.1:9'}, None)])
+def test_what_is_wrong_with_the_link_fails_configure(start, params, named, capfd):
+    """A link that is not understood, an unreadable key, a name that no decoder could take."""
+    node = start(**params).add(LinkRobotNode())
+    assert node.trigger_configure() == (FAILED if named else DONE)
+    assert (named or '') in capfd.readouterr().err
+
+
 def test_only_runtime_parameters_change_while_configured(start):
     """After clean-up everything may change again."""
     node = start().add(LinkNode())
@@ -169,11 +184,14 @@ def picture(level: int) -> np.ndarray:
 class StandInEncoder:
     """Packs the first pixel; a black picture fits no budget, a white one is a bug."""
 
+    used: list[tuple[int, Any]] = []
+
     def __init__(self, coder: str, device: str) -> None:
         self.coder = coder
+        self.used.clear()
 
     def encode(self, shown: np.ndarray, max_bytes: int, *, caption: str, objects: Any,
-               sequence: int, seed: int) -> bytes:
+               sequence: int, seed: int, references: Any) -> bytes:
         """As SemanticEncoder.encode."""
         level = int(shown[0, 0, 0])
         if level == 0:
@@ -181,6 +199,7 @@ class StandInEncoder:
         if level == 255:
             raise RuntimeError('a bug')
         height, width = shown.shape[:2]
+        self.used.append((max_bytes, references))
         return pack(Packet(CoderId.HEVC, width, height, 1, 0, seed, sequence, None, b'', b'',
                            bytes([level])))
 
@@ -237,6 +256,101 @@ def test_encoder_survives_failures(start, stand_in_encoder):
     assert status.level == b'\x01'
     assert 'over_budget' in status.message
     assert counters.status('gsc_encoder').level == b'\x00'
+
+
+def test_encoder_obeys_what_the_link_says(start, stand_in_encoder):
+    """Speed, quality and references as told; pause; regions of interest are refused by name."""
+    bench = start(cameras='["image"]', detector='none', caption_source='none', max_rate='60.0',
+                  bytes_per_second='50000', max_bytes='1000', overhead_bytes='0')
+    node = bench.add(EncoderNode())
+    assert node.autostart()
+    source = bench.probe.create_publisher(Image, '/image', output_qos())
+    link = bench.probe.create_publisher(StreamFeedback, '/image/gsc/feedback', output_qos())
+    msg = image_from_picture(picture(9), Header())
+    counters, = node.counters()
+
+    def encoded(more: int) -> list[tuple[int, Any]]:
+        StandInEncoder.used.clear()
+        bench.until(lambda: len(StandInEncoder.used) >= more, lambda: source.publish(msg))
+        return list(StandInEncoder.used)
+
+    assert all(limit > 500 and references is None for limit, references in encoded(3))
+    told = StreamFeedback(bytes_per_second=49_000, overhead_bytes=50, fragment_bytes=1000,
+                          quality=1.0, roi=[0.0, 0.0, 1.0, 1.0], acknowledged=[0, 1])
+    bench.until(link.get_subscription_count)
+    link.publish(told)
+    bench.until(lambda: counters.get('acknowledged') == 2)
+    assert isinstance(encoded(3)[-1][1], SenderReferences)
+    assert node._budget.settings == BudgetSettings(49_000, 60.0, 150, 1000, 50, 1000)
+    told.quality, told.paused, told.refresh, told.roi = 0.5, True, True, [0.0, 0.0, 0.5, 1.0]
+    link.publish(told)
+    bench.until(lambda: counters.get('acknowledged') == 4)
+    assert counters.get('refused_requests') == 1
+    ticks: list[int] = []
+    StandInEncoder.used.clear()
+    node.create_timer(0.05, lambda: ticks.append(1))
+    bench.until(lambda: len(ticks) >= 6, lambda: source.publish(msg))
+    assert len(StandInEncoder.used) <= 1  # at most the one that was begun
+    told.paused = told.refresh = False
+    link.publish(told)
+    assert all(150 <= limit <= 500 for limit, _ in encoded(3))
+    assert (counters.get('refused_requests'), counters.get('refreshes')) == (1, 1)
+
+
+class StandInDecoder:
+    """Needs for packet n the packet n - 1 unless n is a multiple of 100; follows all."""
+
+    followed: list[int] = []
+
+    def __init__(self, device: str) -> None:
+        self.followed.clear()
+
+    def follow(self, data: bytes, references: Any) -> None:
+        """As SemanticDecoder.follow."""
+        sequence = unpack(data).sequence
+        if sequence % 100 and sequence - 1 not in self.followed:
+            raise MissingReferenceError(sequence - 1, 'which is not here')
+        self.followed.append(sequence)
+
+    def decode(self, data: bytes, *, references: Any, **words: Any) -> Any:
+        """As SemanticDecoder.decode."""
+        self.follow(data, references)
+        return SimpleNamespace(plain=picture(1), picture=picture(1), regenerated=None,
+                               caption='what was there before', objects=[])
+
+
+def test_decoder_follows_and_asks_for_what_it_misses(start, monkeypatch):
+    """Without subscribers packets are followed; a missing one brings one request a second."""
+    monkeypatch.setitem(sys.modules, 'gsc_ros.decoder',
+                        SimpleNamespace(SemanticDecoder=StandInDecoder))
+    bench = start(streams='["x/image_raw/gsc"]', reliability='reliable', depth='50')
+    node = bench.add(DecoderNode())
+    assert node.autostart()
+    frames = bench.probe.create_publisher(SemanticFrame, '/x/image_raw/gsc', output_qos(50))
+    requests = bench.listen(StreamRequest, '/x/image_raw/gsc/request')
+    counters, = node.counters()
+    bench.until(lambda: frames.get_subscription_count() and node.count_subscribers(
+        '/x/image_raw/gsc/request'))
+
+    def send(*sequences: int) -> None:
+        for sequence in sequences:
+            frames.publish(SemanticFrame(data=pack(Packet(
+                CoderId.HEVC, 64, 48, 1, 0, 0, sequence, None, b'', b'', b'x'))))
+
+    send(0, 1, 2)
+    bench.until(lambda: StandInDecoder.followed == [0, 1, 2])
+    assert counters.get('decoded') == 0
+    send(4, 5, 6)
+    bench.until(lambda: counters.get('missing_references') == 3)
+    bench.until(lambda: requests)
+    assert [request.kind for request in requests] == [StreamRequest.REFRESH]
+    assert (counters.get('lost'), counters.get('bad_packets')) == (1, 0)
+    captions = bench.listen(String, '/x/decoded/caption')
+    bench.until(lambda: node.count_subscribers('/x/decoded/caption'))
+    send(100)
+    bench.until(lambda: captions)
+    assert captions[0].data == 'what was there before'
+    assert counters.get('refresh_requests') == 1
 
 
 class StandInDetector:

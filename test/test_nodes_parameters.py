@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import partial
 import os
 from pathlib import Path
 import re
@@ -27,7 +28,8 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = sorted((ROOT / 'config').glob('*.yaml'))
 LAUNCHES = sorted((ROOT / 'launch').glob('*.launch.py'))
-SPECS = {'robot': robot_specs, 'base_station': base_specs, 'loopback': loopback_specs}
+SPECS = {'robot': partial(robot_specs, link={}), 'base_station': partial(base_specs, link={}),
+         'loopback': loopback_specs}
 ALL = [pytest.param(parameter, id=f'{kind}-{parameter.name}')
        for kind, table in TABLES.items() for parameter in table.parameters]
 
@@ -70,11 +72,13 @@ def test_an_integer_serves_as_a_float():
 
 def test_names_are_unique_and_used_by_the_node():
     """No parameter twice, none without effect, none read that is not declared."""
-    shared = (ROOT / 'gsc_ros/nodes/lifecycle.py').read_text()
+    nodes = ROOT / 'gsc_ros/nodes'
+    more = {'encoder': ['camera_stream'], 'link_robot': ['link_end'], 'link_base': ['link_end']}
     for kind, table in TABLES.items():
         names = [parameter.name for parameter in table.parameters]
         assert len(set(names)) == len(names)
-        source = (ROOT / f'gsc_ros/nodes/{kind}_node.py').read_text() + shared
+        modules = [f'{kind}_node', 'lifecycle', *more.get(kind, [])]
+        source = ''.join((nodes / f'{module}.py').read_text() for module in modules)
         used = set(re.findall(r"""(?:parameters|values)\[['"](\w+)['"]\]""", source))
         assert used == set(names)
 
@@ -84,7 +88,20 @@ def test_names_are_unique_and_used_by_the_node():
     ({'cameras': ['']}, 'cameras'), ({'priorities': [1.0, 2.0]}, 'priorities')])
 def test_combinations_are_checked(values, named):
     """Parameters that contradict each other are refused."""
-    table = TABLES['encoder']
+    check_combination('encoder', values, named)
+
+
+@pytest.mark.parametrize(('values', 'named'), [
+    ({'streams': [f'camera{index}/gsc' for index in range(17)]}, 'streams'),
+    ({'streams': ['a/gsc', 'a/gsc']}, 'streams')])
+def test_combinations_of_the_link_are_checked(values, named):
+    """The same at the robot's end of the link."""
+    check_combination('link_robot', values, named)
+
+
+def check_combination(kind, values, named):
+    """Expect a refusal of values that were changed from the defaults."""
+    table = TABLES[kind]
     table.check(table.defaults())
     with pytest.raises(InvalidInputError, match=named):
         table.check({**table.defaults(), **values})
@@ -98,6 +115,8 @@ def test_default_topics_join_up():
     image, = TABLES['detector']['images'].default
     assert stream == stream_topic(camera)
     assert linked == linked_topic(TABLES['link']['prefix'].default, stream)
+    assert TABLES['link_robot']['streams'].default == [stream]
+    assert TABLES['link_base']['prefix'].default == TABLES['link']['prefix'].default
     assert image == decoded_topics(linked).picture
 
 
@@ -156,6 +175,10 @@ def test_yaml_topics_join_up():
     base = sections(ROOT / 'config/base_station.yaml')
     assert base['decoder']['streams'] == linked
     assert base['detector']['images'] == loopback['detector']['images']
+    robot = sections(ROOT / 'config/robot.yaml')
+    assert robot['link_robot']['streams'] == streams
+    prefix = base['link_base']['prefix']
+    assert base['decoder']['streams'] == [linked_topic(prefix, stream) for stream in streams]
 
 
 def calls(path: Path) -> Iterator[tuple[str, dict[str, ast.expr], ast.Call]]:

@@ -164,7 +164,25 @@ def test_run_input_joins_all_nodes(tmp_path):
     assert detector == {'images': ['/base/front/decoded/image_raw']}
 
 
+def test_run_starts_the_link(tmp_path):
+    """A URL brings our end of the link; speed, streams and key file reach it."""
+    encoder, link = command.node_specs(arguments(
+        'robot', '--link', 'udp://10.0.0.1:1', '--kbps', '16', '--key-file', str(tmp_path / 'k'),
+        '--input', 'topic:/front/image'))
+    assert (link.module, link.name) == ('gsc_ros.nodes.link_robot_node', 'gsc_link_robot')
+    assert link.params == {
+        'streams': ['/front/image/gsc'], 'bytes_per_second': 2000, 'link': 'udp://10.0.0.1:1',
+        'key_file': str(tmp_path / 'k')}
+    assert encoder.params['bytes_per_second'] == 2000
+    base = command.node_specs(arguments('base', '--link', 'params'))
+    assert names(base) == ['decoder', 'link_base', 'detector']
+    assert base[1].params == {}
+    assert command.node_specs(arguments('robot', '--link', 'params'))[1].params == {}
+
+
 @pytest.mark.parametrize('words', [
+    ('loopback', '--link', 'udp://10.0.0.1:1'), ('robot', '--link', ''),
+    ('base', '--key-file', 'k'),
     ('base', '--kbps', '8'), ('base', '--input', 'x'), ('base', '--input', 'topic:/x'),
     ('robot', '--input', '/no/such/file'),
     ('robot', '--input', 'topic:'), ('robot', '--kbps', '0'), ('robot', '--params', '/no/file')])

@@ -86,9 +86,9 @@ def test_scene_is_renewed_when_due_and_changed():
     """First picture; not before the period; on a change; at the latest after the refresh time."""
     described = threading.Semaphore(0)
 
-    def describe(shown: np.ndarray) -> Scene:
+    def describe(shown: np.ndarray) -> tuple[str, list[SceneObject]]:
         described.release()
-        return Scene(f'level {shown[0, 0, 0]}')
+        return f'level {shown[0, 0, 0]}', []
 
     watcher = SceneWatcher(describe, RefreshRule(2.0, 12.0, 30.0), lambda error: None)
     assert watcher.current('a') == Scene()
@@ -113,7 +113,7 @@ def test_scene_keeps_the_last_known_after_an_error():
     """A failing captioner costs nothing but the update."""
     failed = threading.Event()
 
-    def describe(shown: np.ndarray) -> Scene:
+    def describe(shown: np.ndarray) -> tuple[str, list[SceneObject]]:
         raise RuntimeError('no model')
 
     watcher = SceneWatcher(describe, RefreshRule(0.1, 1.0, 1.0), lambda error: failed.set())

@@ -44,8 +44,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
                         help='play this bag, video or folder of pictures as the camera, or take '
                              'topic:/camera/image_raw; base: topic:/camera/image_raw/gsc')
     parser.add_argument('--kbps', type=float, metavar='K',
-                        help='bytes per second of the encoder and, in loopback, speed of the '
-                             'link, in 1000 bit/s')
+                        help='bytes per second of encoder and link, in loopback also the speed '
+                             'of the link, in 1000 bit/s')
+    parser.add_argument('--link', metavar='URL',
+                        help='start our end of the thin link too: udp://HOST:PORT?bind=HOST:PORT, '
+                             'serial:///dev/ttyUSB0?baud=57600, zenoh://..., or "params" for '
+                             'what the parameter file says')
+    parser.add_argument('--key-file', type=Path, metavar='FILE',
+                        help='pre-shared key of the link (32 bytes, raw, hex or base64)')
     parser.add_argument('--seconds', type=float, metavar='S',
                         help='stop this long after all nodes have become active')
     parser.add_argument('--namespace', default='', metavar='NS', help='namespace of all nodes')
@@ -93,15 +99,32 @@ def node_specs(args: argparse.Namespace) -> list[NodeSpec]:
     if args.params and not args.params.is_file():
         raise InvalidInputError('--params', args.params, 'an existing file')
     params = args.params or config_file(CONFIG_NAMES[args.side])
+    link = _link_params(args)
     if args.side == 'base':
         wired = _base_params(args.input) if args.input else {}
-        return base_specs(params, namespace=args.namespace, **wired)
+        return base_specs(params, namespace=args.namespace, link=link, **wired)
     wired = _stream_params(args.input) if args.input else {}
     if args.side == 'loopback':
         return loopback_specs(params, namespace=args.namespace, kbps=args.kbps, **wired)
     budget = {} if args.kbps is None else {'bytes_per_second': int(args.kbps * 125)}
-    return robot_specs(params, namespace=args.namespace,
+    if link is not None:
+        streams = {'streams': wired['link']['streams']} if wired else {}
+        link = {**streams, **budget, **link}
+    return robot_specs(params, namespace=args.namespace, link=link,
                        encoder={**wired.get('encoder', {}), **budget})
+
+
+def _link_params(args: argparse.Namespace) -> dict[str, Any] | None:
+    """Make the parameters of the link node; None without one."""
+    if args.link is None and args.key_file is None:
+        return None
+    if args.side == 'loopback':
+        raise InvalidInputError('--link', args.link, 'only with robot or base')
+    if not args.link:
+        raise InvalidInputError('--link', args.link, 'a URL, or "params"')
+    url = {} if args.link == 'params' else {'link': args.link}
+    key = {} if args.key_file is None else {'key_file': str(args.key_file.resolve())}
+    return {**url, **key}
 
 
 def player_specs(args: argparse.Namespace) -> list[NodeSpec]:

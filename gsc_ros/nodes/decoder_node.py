@@ -1,29 +1,36 @@
 """The base station's node: packets in, pictures out, lazily."""
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 import sys
 import time
-from typing import Any
+from typing import Any, TYPE_CHECKING
 
-from gsc_msgs.msg import ObjectArray, SemanticFrame, StreamInfo
-from gsc_ros.codec.bitstream import Packet, unpack
-from gsc_ros.codec.caption import decode_caption
+from gsc_msgs.msg import ObjectArray, SemanticFrame, StreamInfo, StreamRequest
+from gsc_ros.codec.bitstream import unpack
 from gsc_ros.codec.errors import GscError
-from gsc_ros.codec.objects import decode_objects
+from gsc_ros.codec.references import MissingReferenceError, ReceiverReferences
 from gsc_ros.nodes import topics
 from gsc_ros.nodes.diagnostics import Counters
 from gsc_ros.nodes.images import image_from_picture
 from gsc_ros.nodes.lifecycle import GscNode, run_node
-from gsc_ros.nodes.messages import object_array, scale_camera_info
+from gsc_ros.nodes.messages import object_array, scale_camera_info, stamp_ns
 from gsc_ros.nodes.qos import input_qos, latched_qos, output_qos
 from gsc_ros.nodes.tables import DECODER
-from gsc_ros.nodes.worker import LatestSlots, Worker
+from gsc_ros.nodes.worker import Backlogs, Worker
 from rclpy.publisher import Publisher
-from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header, String
 
+if TYPE_CHECKING:
+    from gsc_ros.decoder import DecodedPicture
+    from gsc_ros.models.steady import LastPicture
+
 SEQUENCES = 1 << 16
+MOST_WAITING = 32  # packets of one stream
+REFRESH_PERIOD_NS = 1_000_000_000
 LARGEST_GAP = 1000  # a larger jump of the sequence is a restarted encoder, not loss
 GENERATE = {'auto': None, 'always': True, 'never': False}
 
@@ -31,83 +38,96 @@ GENERATE = {'auto': None, 'always': True, 'never': False}
 class _Stream:
     """What the node keeps of one stream."""
 
-    def __init__(self, node: DecoderNode, topic: str) -> None:
-        self.topic = topic
+    def __init__(self, node: DecoderNode, topic: str, last: LastPicture) -> None:
+        self.topic, self.last = topic, last
         names = topics.decoded_topics(topic)
         qos = output_qos()
-        self.picture: Publisher = node.create_publisher(Image, names.picture, qos)
-        self.plain: Publisher = node.create_publisher(Image, names.plain, qos)
-        self.camera_info: Publisher = node.create_publisher(CameraInfo, names.camera_info, qos)
-        self.caption: Publisher = node.create_publisher(String, names.caption, qos)
-        self.objects: Publisher = node.create_publisher(ObjectArray, names.objects, qos)
+        self.picture: Publisher = node.advertise(Image, names.picture, qos)
+        self.plain: Publisher = node.advertise(Image, names.plain, qos)
+        self.camera_info: Publisher = node.advertise(CameraInfo, names.camera_info, qos)
+        self.caption: Publisher = node.advertise(String, names.caption, qos)
+        self.objects: Publisher = node.advertise(ObjectArray, names.objects, qos)
+        self.requests: Publisher = node.advertise(
+            StreamRequest, topics.request_topic(topic), output_qos())
         self.counters = Counters(
-            topic, ('packets', 'bytes', 'decoded', 'skipped', 'replaced', 'lost'),
+            topic, ('packets', 'bytes', 'decoded', 'skipped', 'replaced', 'lost',
+                    'missing_references', 'refresh_requests'),
             faults=('bad_packets', 'errors'), rates=('packets', 'bytes', 'decoded'))
+        self.references = ReceiverReferences()
         self.sequence: int | None = None
         self.info: StreamInfo | None = None
+        self._refresh_ns: int | None = None
 
-    @property
-    def publishers(self) -> tuple[Publisher, ...]:
-        return self.picture, self.plain, self.camera_info, self.caption, self.objects
+    def request_refresh(self, now_ns: int) -> None:
+        """Ask the robot for a packet that stands alone, once in a while."""
+        if self._refresh_ns is None or now_ns - self._refresh_ns >= REFRESH_PERIOD_NS:
+            self._refresh_ns = now_ns
+            self.requests.publish(StreamRequest(kind=StreamRequest.REFRESH))
+            self.counters.add('refresh_requests')
 
     @property
     def wanted(self) -> bool:
-        return any(map(_wanted, self.publishers))
+        return any(map(_wanted, (self.picture, self.plain, self.camera_info, self.caption,
+                                 self.objects)))
 
 
 def _wanted(publisher: Publisher) -> bool:
     return bool(publisher.get_subscription_count())
 
 
+@dataclass(frozen=True)
+class _Frame:
+    """A packet that can be read, and the header of its picture."""
+
+    header: Header
+    data: bytes
+
+
 class DecoderNode(GscNode):
-    """Decodes the newest packet of each stream that somebody looks at."""
+    """
+    Decodes the newest packet of each stream that somebody looks at.
+
+    Of the others it takes what later packets may refer to.
+    """
 
     def __init__(self) -> None:
         """Make the node; nothing is loaded before configure."""
         super().__init__('gsc_decoder', DECODER)
         self._streams: dict[str, _Stream] = {}
-        self._subscriptions_made: list[Subscription] = []
-        self._slots: LatestSlots[SemanticFrame] = LatestSlots()
+        self._backlogs: Backlogs[_Frame] = Backlogs(MOST_WAITING)
         self._worker: Worker | None = None
         self._decoder: Any = None
 
     def setup(self) -> None:
         """Load the decoder; make the publishers."""
         from gsc_ros.decoder import SemanticDecoder
+        from gsc_ros.models.steady import LastPicture
 
-        self._streams = {topic: _Stream(self, topic) for topic in self.parameters['streams']}
-        self._decoder = SemanticDecoder(self.parameters['device'])
+        self._streams = {topic: _Stream(self, topic, LastPicture())
+                         for topic in self.parameters['streams']}
+        self._decoder = SemanticDecoder(self.parameters['device'], self.parameters['prior'])
+        if self.parameters['generate'] != 'never':
+            self._decoder.preload()
 
     def start(self) -> None:
         """Subscribe and start the thread."""
         self._worker = Worker('decode', self._step, lambda error: self.report('decode', error))
         self._worker.start()
         qos = input_qos(self.parameters['reliability'], self.parameters['depth'])
-        for topic in self._streams:
-            self._subscribe(topic, qos)
-
-    def _subscribe(self, topic: str, qos: Any) -> None:
-        self._subscriptions_made += [
-            self.create_subscription(SemanticFrame, topic,
-                                     lambda msg: self._on_frame(topic, msg), qos),
-            self.create_subscription(StreamInfo, topics.info_topic(topic),
-                                     lambda msg: self._on_info(topic, msg), latched_qos())]
+        for topic, stream in self._streams.items():
+            self.listen(SemanticFrame, topic, partial(self._on_frame, stream), qos)
+            self.listen(StreamInfo, topics.info_topic(topic), partial(self._on_info, stream),
+                        latched_qos())
 
     def stop(self) -> None:
-        """Unsubscribe and end the thread."""
-        for subscription in self._subscriptions_made:
-            self.destroy_subscription(subscription)
-        self._subscriptions_made = []
+        """End the thread."""
         if self._worker:
             self._worker.stop()
             self._worker = None
-        self._slots.clear()
+        self._backlogs.clear()
 
     def teardown(self) -> None:
-        """Drop the decoder and the publishers."""
-        for stream in self._streams.values():
-            for publisher in stream.publishers:
-                self.destroy_publisher(publisher)
+        """Drop the decoder and the streams."""
         self._streams = {}
         self._decoder = None
 
@@ -119,92 +139,98 @@ class DecoderNode(GscNode):
         """One status per stream."""
         return [stream.counters for stream in self._streams.values()]
 
-    def _on_info(self, topic: str, msg: StreamInfo) -> None:
-        with self.guard('stream info'):
-            self._streams[topic].info = msg
+    def _on_info(self, stream: _Stream, msg: StreamInfo) -> None:
+        stream.info = msg
 
-    def _on_frame(self, topic: str, msg: SemanticFrame) -> None:
-        """Count and check every packet; hand it on only if somebody looks."""
-        with self.guard('packet'):
-            stream = self._streams[topic]
-            stream.counters.add('packets')
-            stream.counters.add('bytes', len(msg.data))
-            try:
-                packet = unpack(bytes(msg.data))
-            except GscError as error:
-                self._bad(stream, error)
-                return
-            self._count_lost(stream, packet)
-            if not stream.wanted:
-                stream.counters.add('skipped')
-                return
-            if self._slots.put(topic, msg):
-                stream.counters.add('replaced')
-            if self._worker:
-                self._worker.notify()
+    def _on_frame(self, stream: _Stream, msg: SemanticFrame) -> None:
+        """Count and check every packet."""
+        data = bytes(msg.data)
+        stream.counters.add('packets')
+        stream.counters.add('bytes', len(data))
+        try:
+            sequence = unpack(data).sequence
+        except GscError as error:
+            self._bad(stream, error)
+            return
+        self._count_lost(stream, sequence)
+        if self._backlogs.put(stream.topic, _Frame(msg.header, data)):
+            stream.counters.add('replaced')
+        if self._worker:
+            self._worker.notify()
 
     def _bad(self, stream: _Stream, error: GscError) -> None:
         stream.counters.add('bad_packets')
         self.report(f'{stream.topic}: packet dropped', error)
 
-    def _count_lost(self, stream: _Stream, packet: Packet) -> None:
+    @staticmethod
+    def _count_lost(stream: _Stream, sequence: int) -> None:
         if stream.sequence is not None:
-            gap = (packet.sequence - stream.sequence - 1) % SEQUENCES
+            gap = (sequence - stream.sequence - 1) % SEQUENCES
             if gap < LARGEST_GAP:
                 stream.counters.add('lost', gap)
-        stream.sequence = packet.sequence
+        stream.sequence = sequence
 
     def _step(self) -> float | None:
-        taken = self._slots.take_any()
+        """Decode the newest packet of one stream; follow those before it."""
+        taken = self._backlogs.take_any()
         if taken is None:
             return None
-        topic, msg = taken
-        stream = self._streams[topic]
+        stream = self._streams[taken[0]]
+        *older, newest = taken[1]
+        for frame in older:
+            stream.counters.add('replaced')
+            self._handle(stream, frame, self._follow)
+        if stream.wanted:
+            self._handle(stream, newest, self._decode)
+        else:
+            stream.counters.add('skipped')
+            self._handle(stream, newest, self._follow)
+        return 0.0
+
+    def _handle(self, stream: _Stream, frame: _Frame,
+                action: Callable[[_Stream, _Frame], None]) -> None:
         try:
-            self._decode(stream, msg)
+            action(stream, frame)
+        except MissingReferenceError:  # no fault: the packet that it refers to was lost
+            stream.counters.add('missing_references')
+            stream.request_refresh(time.monotonic_ns())
         except GscError as error:
             self._bad(stream, error)
         except Exception as error:
             stream.counters.add('errors')
-            self.report(f'{topic}: decode', error)
-        return 0.0
+            self.report(f'{stream.topic}: decode', error)
 
-    def _decode(self, stream: _Stream, msg: SemanticFrame) -> None:
-        """Decode and publish as much of a packet as has subscribers."""
+    def _follow(self, stream: _Stream, frame: _Frame) -> None:
+        self._decoder.follow(frame.data, stream.references)
+
+    def _decode(self, stream: _Stream, frame: _Frame) -> None:
+        """Decode a packet; publish as much of it as has subscribers."""
         started_ns = time.monotonic_ns()
-        data = bytes(msg.data)
-        packet = unpack(data)
-        if _wanted(stream.picture) or _wanted(stream.plain):
-            self._publish_pictures(stream, data, msg.header)
-        self._publish_facts(stream, packet, msg.header)
-        stream.counters.add('decoded')
-        stream.counters.gauge('decode_ms', (time.monotonic_ns() - started_ns) / 1e6)
-        stream.counters.gauge('packet_bytes', len(data))
-        stamp = msg.header.stamp
-        age_ns = self.get_clock().now().nanoseconds - (stamp.sec * 10**9 + stamp.nanosec)
-        stream.counters.gauge('latency_ms', age_ns / 1e6)
-
-    def _publish_pictures(self, stream: _Stream, data: bytes, header: Header) -> None:
         generate = GENERATE[self.parameters['generate']] if _wanted(stream.picture) else False
         steps, seed = self.parameters['steps'], self.parameters['seed']
-        decoded = self._decoder.decode(data, steps=steps or None,
-                                       seed=None if seed < 0 else seed, generate=generate)
+        decoded = self._decoder.decode(
+            frame.data, steps=steps or None, seed=None if seed < 0 else seed, generate=generate,
+            references=stream.references, last=stream.last)
+        self._publish(stream, decoded, frame.header)
+        stream.counters.add('decoded')
+        stream.counters.gauge('decode_ms', (time.monotonic_ns() - started_ns) / 1e6)
+        stream.counters.gauge('packet_bytes', len(frame.data))
+        stream.counters.gauge('caption', decoded.caption)
+        stream.counters.gauge('generated', str(decoded.regenerated is not None).lower())
+        age_ns = self.get_clock().now().nanoseconds - stamp_ns(frame.header)
+        stream.counters.gauge('latency_ms', age_ns / 1e6)
+
+    def _publish(self, stream: _Stream, decoded: DecodedPicture, header: Header) -> None:
+        height, width = decoded.plain.shape[:2]
         if _wanted(stream.picture):
             stream.picture.publish(image_from_picture(decoded.picture, header))
         if _wanted(stream.plain):
             stream.plain.publish(image_from_picture(decoded.plain, header))
-        stream.counters.gauge('generated', str(decoded.regenerated is not None).lower())
-
-    def _publish_facts(self, stream: _Stream, packet: Packet, header: Header) -> None:
-        width, height = packet.width, packet.height
         if stream.info is not None:
             stream.camera_info.publish(
                 scale_camera_info(stream.info.camera_info, width, height, header))
-        caption = decode_caption(packet.caption)
-        stream.caption.publish(String(data=caption))
-        stream.counters.gauge('caption', caption)
-        stream.objects.publish(
-            object_array(decode_objects(packet.objects), width, height, header))
+        stream.caption.publish(String(data=decoded.caption))
+        stream.objects.publish(object_array(decoded.objects, width, height, header))
 
 
 def main() -> int:

@@ -1,6 +1,7 @@
 """Finds objects in decoded pictures: boxes, labels and an overlay picture, lazily."""
 from __future__ import annotations
 
+from functools import partial
 import sys
 import time
 from typing import Any
@@ -30,11 +31,11 @@ class _Input:
         names = topics.detected_topics(topic)
         qos = output_qos()
         self.topic = topic
-        self.objects: Publisher = node.create_publisher(ObjectArray, names.objects, qos)
-        self.overlay: Publisher = node.create_publisher(Image, names.overlay, qos)
+        self.objects: Publisher = node.advertise(ObjectArray, names.objects, qos)
+        self.overlay: Publisher = node.advertise(Image, names.overlay, qos)
         self.detections: Publisher | None = None
         if DETECTION_ARRAY is not None:
-            self.detections = node.create_publisher(DETECTION_ARRAY, names.detections, qos)
+            self.detections = node.advertise(DETECTION_ARRAY, names.detections, qos)
         self.subscription: Subscription | None = None
         self.counters = Counters(topic, ('pictures_in', 'analysed', 'objects', 'replaced'),
                                  faults=('bad_pictures', 'errors'), rates=('analysed',))
@@ -85,33 +86,28 @@ class DetectorNode(GscNode):
                 if source.wanted and source.subscription is None:
                     self._subscribe(source)
                 elif not source.wanted and source.subscription is not None:
-                    self.destroy_subscription(source.subscription)
+                    self.unsubscribe(source.subscription)
                     source.subscription = None
 
     def _subscribe(self, source: _Input) -> None:
         qos = input_qos(self.parameters['reliability'], self.parameters['depth'])
-        source.subscription = self.create_subscription(
-            Image, source.topic, lambda msg: self._on_picture(source, msg), qos)
+        source.subscription = self.listen(Image, source.topic, partial(self._on_picture, source),
+                                          qos)
 
     def stop(self) -> None:
-        """Unsubscribe and end the thread."""
+        """End the thread."""
         if self._timer:
             self.destroy_timer(self._timer)
             self._timer = None
         for source in self._inputs.values():
-            if source.subscription:
-                self.destroy_subscription(source.subscription)
-                source.subscription = None
+            source.subscription = None
         if self._worker:
             self._worker.stop()
             self._worker = None
         self._slots.clear()
 
     def teardown(self) -> None:
-        """Drop the detector and the publishers."""
-        for source in self._inputs.values():
-            for publisher in source.publishers:
-                self.destroy_publisher(publisher)
+        """Drop the detector."""
         self._inputs = {}
         self._detector = None
 
@@ -129,12 +125,11 @@ class DetectorNode(GscNode):
             source.counters.gauge('detector', str(self._detector.name))
 
     def _on_picture(self, source: _Input, msg: Image) -> None:
-        with self.guard('picture'):
-            source.counters.add('pictures_in')
-            if self._slots.put(source.topic, msg):
-                source.counters.add('replaced')
-            if self._worker:
-                self._worker.notify()
+        source.counters.add('pictures_in')
+        if self._slots.put(source.topic, msg):
+            source.counters.add('replaced')
+        if self._worker:
+            self._worker.notify()
 
     def _step(self) -> float | None:
         if not self._slots.keys():

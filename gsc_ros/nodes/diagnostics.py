@@ -32,6 +32,11 @@ class Counters:
         with self._lock:
             self._counts[count] += amount
 
+    def set(self, count: str, value: int) -> None:
+        """Take over a counter that something else keeps."""
+        with self._lock:
+            self._counts[count] = value
+
     def gauge(self, name: str, value: float | str) -> None:
         """Note a current value."""
         with self._lock:
@@ -64,10 +69,10 @@ class Counters:
 class Diagnostics:
     """Publishes counters of a node every ``period_s`` seconds, until ``close``."""
 
-    def __init__(self, node: Node, period_s: float, counters: Sequence[Counters],
+    def __init__(self, node: Node, period_s: float, counters: Callable[[], Sequence[Counters]],
                  before: Callable[[], None] | None = None) -> None:
-        """``before`` is called first, to refresh gauges."""
-        self._node, self._counters, self._before = node, list(counters), before
+        """``before`` is called first, to refresh gauges; ``counters`` may change meanwhile."""
+        self._node, self._counters, self._before = node, counters, before
         self._publisher = node.create_publisher(DiagnosticArray, DIAGNOSTICS, 10)
         self._timer = node.create_timer(period_s, self.publish)
 
@@ -79,7 +84,7 @@ class Diagnostics:
         message.header.stamp = self._node.get_clock().now().to_msg()
         # As diagnostic_updater: the node's name without its leading slash comes first.
         name = self._node.get_fully_qualified_name().lstrip('/')
-        message.status = [counters.status(name) for counters in self._counters]
+        message.status = [counters.status(name) for counters in self._counters()]
         self._publisher.publish(message)
 
     def close(self) -> None:

@@ -1,17 +1,19 @@
 """The robot's node: cameras in, packets out, within the bytes that the link has."""
 from __future__ import annotations
 
+from functools import partial
 import sys
 import time
 from typing import Any
 
-from gsc_msgs.msg import SemanticFrame, StreamInfo
+from gsc_msgs.msg import StreamFeedback
 from gsc_ros.budget import BudgetSettings, ByteBudget
-from gsc_ros.codec.bitstream import unpack
-from gsc_ros.codec.errors import BudgetError, GscError
+from gsc_ros.codec.errors import BudgetError, GscError, InvalidInputError
 from gsc_ros.codec.objects import SceneObject
 from gsc_ros.nodes import topics
+from gsc_ros.nodes.camera_stream import CameraStream
 from gsc_ros.nodes.diagnostics import Counters
+from gsc_ros.nodes.feedback import Advice
 from gsc_ros.nodes.images import (
     Picture,
     picture_from_compressed,
@@ -19,33 +21,15 @@ from gsc_ros.nodes.images import (
     shrink_to_width,
 )
 from gsc_ros.nodes.lifecycle import GscNode, run_node
-from gsc_ros.nodes.qos import input_qos, latched_qos, output_qos
-from gsc_ros.nodes.scene import load_describe, RefreshRule, SceneWatcher
+from gsc_ros.nodes.qos import input_qos, output_qos
+from gsc_ros.nodes.scene import RefreshRule, SceneWatcher
 from gsc_ros.nodes.tables import ENCODER
 from gsc_ros.nodes.worker import LatestSlots, Worker
-from rclpy.publisher import Publisher
-from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from std_msgs.msg import Header
 
+FEEDBACK_DEPTH = 20
 SHORTEST_WAIT_S = 0.001
-SEQUENCES = 1 << 16
-
-
-class _Camera:
-    """What the node keeps of one camera."""
-
-    def __init__(self, node: EncoderNode, topic: str) -> None:
-        self.topic = topic
-        stream = topics.stream_topic(topic)
-        self.frames: Publisher = node.create_publisher(SemanticFrame, stream, output_qos())
-        self.infos: Publisher = node.create_publisher(
-            StreamInfo, topics.info_topic(stream), latched_qos())
-        self.counters = Counters(
-            topic, ('pictures_in', 'encoded', 'replaced', 'bytes'), rates=('encoded', 'bytes'),
-            faults=('bad_pictures', 'over_budget', 'errors'))
-        self.sequence = 0
-        self.camera_info = CameraInfo()
-        self.info: StreamInfo | None = None
 
 
 class EncoderNode(GscNode):
@@ -54,8 +38,7 @@ class EncoderNode(GscNode):
     def __init__(self) -> None:
         """Make the node; nothing is loaded before configure."""
         super().__init__('gsc_encoder', ENCODER)
-        self._cameras: dict[str, _Camera] = {}
-        self._subscriptions_made: list[Subscription] = []
+        self._cameras: dict[str, CameraStream] = {}
         self._slots: LatestSlots[Any] = LatestSlots()
         self._worker: Worker | None = None
         self._scenes: SceneWatcher | None = None
@@ -69,40 +52,37 @@ class EncoderNode(GscNode):
 
         values = self.parameters
         self._encoder = SemanticEncoder(values['coder'], values['device'])
-        self._describe = load_describe(values['detector'], values['caption_source'],
-                                       values['device'], values['detector_confidence'])
-        self._cameras = {topic: _Camera(self, topic) for topic in values['cameras']}
+        if (values['detector'], values['caption_source']) != ('none', 'none'):
+            from gsc_ros.models.describe import load_describe
+            self._describe = load_describe(values['detector'], values['caption_source'],
+                                           values['device'], values['detector_confidence'])
+        self._cameras = {topic: CameraStream(self, topic) for topic in values['cameras']}
 
     def start(self) -> None:
         """Subscribe and start the threads."""
-        cameras, weights = self.parameters['cameras'], self.parameters['priorities']
-        weights = weights * len(cameras) if len(weights) == 1 else weights
-        shares = dict(zip(cameras, weights, strict=True))
-        self._budget = ByteBudget(shares, self._budget_settings())
+        self._budget = ByteBudget(self._shares(), self._budget_settings([]))
         if self._describe:
             self._scenes = SceneWatcher(self._describe, self._refresh_rule(),
                                         lambda error: self.report('caption and objects', error))
             self._scenes.start()
         self._worker = Worker('encode', self._step, lambda error: self.report('encode', error))
         self._worker.start()
-        for topic in cameras:
-            self._subscribe(topic)
+        for camera in self._cameras.values():
+            self._subscribe(camera)
 
-    def _subscribe(self, topic: str) -> None:
+    def _subscribe(self, camera: CameraStream) -> None:
         compressed = self.parameters['transport'] == 'compressed'
         kind = CompressedImage if compressed else Image
-        name = topics.compressed_topic(topic) if compressed else topic
+        name = topics.compressed_topic(camera.topic) if compressed else camera.topic
         qos = input_qos(self.parameters['reliability'], self.parameters['depth'])
-        self._subscriptions_made += [
-            self.create_subscription(kind, name, lambda msg: self._on_picture(topic, msg), qos),
-            self.create_subscription(CameraInfo, topics.camera_info_topic(topic),
-                                     lambda msg: self._on_camera_info(topic, msg), qos)]
+        self.listen(kind, name, partial(self._on_picture, camera), qos)
+        self.listen(CameraInfo, topics.camera_info_topic(camera.topic),
+                    partial(self._on_camera_info, camera), qos)
+        self.listen(StreamFeedback, topics.feedback_topic(topics.stream_topic(camera.topic)),
+                    partial(self._on_feedback, camera), output_qos(FEEDBACK_DEPTH))
 
     def stop(self) -> None:
-        """Unsubscribe and end the threads."""
-        for subscription in self._subscriptions_made:
-            self.destroy_subscription(subscription)
-        self._subscriptions_made = []
+        """End the threads."""
         if self._worker:
             self._worker.stop()
             self._worker = None
@@ -112,10 +92,7 @@ class EncoderNode(GscNode):
         self._slots.clear()
 
     def teardown(self) -> None:
-        """Drop models and publishers."""
-        for camera in self._cameras.values():
-            self.destroy_publisher(camera.frames)
-            self.destroy_publisher(camera.infos)
+        """Drop models and cameras."""
         self._cameras = {}
         self._describe = None
         self._encoder = None
@@ -133,47 +110,77 @@ class EncoderNode(GscNode):
     def parameters_changed(self) -> None:
         """Take new limits while running."""
         if self._worker:
-            self._budget.change(self._budget_settings())
             self._worker.notify()
         if self._scenes:
             self._scenes.rule = self._refresh_rule()
 
-    def _budget_settings(self) -> BudgetSettings:
+    def _shares(self) -> dict[str, float]:
+        cameras, weights = self.parameters['cameras'], self.parameters['priorities']
+        weights = weights * len(cameras) if len(weights) == 1 else weights
+        return dict(zip(cameras, weights, strict=True))
+
+    def _budget_settings(self, advised: list[Advice]) -> BudgetSettings:
+        """Take what the parameters allow, or what the link says where that is less."""
         values = self.parameters
-        return BudgetSettings(values['bytes_per_second'], values['max_rate'], values['min_bytes'],
-                              values['max_bytes'], values['overhead_bytes'])
+        told = [advice for advice in advised if advice.bytes_per_second]
+        speed = min([values['bytes_per_second'], *(advice.bytes_per_second for advice in told)])
+        return BudgetSettings(
+            speed, values['max_rate'], values['min_bytes'], values['max_bytes'],
+            told[0].overhead_bytes if told else values['overhead_bytes'],
+            told[0].fragment_bytes if told else None, values['latency'])
 
     def _refresh_rule(self) -> RefreshRule:
         values = self.parameters
         return RefreshRule(values['scene_period'], values['scene_change'], values['scene_refresh'])
 
-    def _on_picture(self, topic: str, msg: Image | CompressedImage) -> None:
-        with self.guard('picture'):
-            counters = self._cameras[topic].counters
-            counters.add('pictures_in')
-            if self._slots.put(topic, msg):
-                counters.add('replaced')
-            if self._worker:
-                self._worker.notify()
+    def _on_picture(self, camera: CameraStream, msg: Image | CompressedImage) -> None:
+        camera.counters.add('pictures_in')
+        if self._slots.put(camera.topic, msg):
+            camera.counters.add('replaced')
+        if self._worker:
+            self._worker.notify()
 
-    def _on_camera_info(self, topic: str, msg: CameraInfo) -> None:
-        with self.guard('camera_info'):
-            self._cameras[topic].camera_info = msg
+    def _on_camera_info(self, camera: CameraStream, msg: CameraInfo) -> None:
+        camera.camera_info = msg
+
+    def _on_feedback(self, camera: CameraStream, msg: StreamFeedback) -> None:
+        camera.feedback.take(msg, time.monotonic_ns())
+        camera.counters.add('acknowledged', len(msg.acknowledged))
+        if camera.asks_for_region(msg.roi):
+            camera.counters.add('refused_requests')
+            raise InvalidInputError('roi', list(msg.roi), 'the whole picture: no coder knows '
+                                                          'regions of interest')
+        if self._worker:
+            self._worker.notify()
 
     def _step(self) -> float | None:
         """Encode one picture if the budget allows; else the seconds until it may, None if idle."""
         now_ns = time.monotonic_ns()
+        self._follow_link(now_ns)
         waits = []
         for topic in self._slots.keys():
-            self._budget.offer(topic, now_ns)
-            granted = self._budget.grant(topic, now_ns)
+            camera = self._cameras[topic]
+            hold_ns = camera.hold_ns(now_ns)
+            if hold_ns is None:
+                continue
+            self._budget.offer(topic, now_ns, activity=camera.activity)
+            granted = 0 if hold_ns else self._budget.grant(topic, now_ns)
             if granted:
-                self._handle(self._cameras[topic], self._slots.take(topic), granted)
+                self._handle(camera, self._slots.take(topic), granted)
                 return 0.0
-            waits.append(self._budget.wait_ns(topic, now_ns) / 1e9)
+            waits.append(max(hold_ns, self._budget.wait_ns(topic, now_ns)) / 1e9)
         return max(SHORTEST_WAIT_S, min(waits)) if waits else None
 
-    def _handle(self, camera: _Camera, msg: Image | CompressedImage, granted: int) -> None:
+    def _follow_link(self, now_ns: int) -> None:
+        """Share what the link carries now, as operators wish."""
+        advised = {topic: camera.advice(now_ns) for topic, camera in self._cameras.items()}
+        settings = self._budget_settings(list(advised.values()))
+        if settings != self._budget.settings:
+            self._budget.change(settings)
+        for topic, weight in self._shares().items():
+            self._budget.prioritise(topic, advised[topic].control.priority or weight)
+
+    def _handle(self, camera: CameraStream, msg: Image | CompressedImage, granted: int) -> None:
         """Encode and publish one picture; whatever goes wrong is counted and given back."""
         try:
             picture = self._picture(msg)
@@ -182,7 +189,7 @@ class EncoderNode(GscNode):
             self._give_up(camera, 'bad picture', error)
             return
         try:
-            self._encode(camera, picture, msg, granted)
+            self._encode(camera, picture, msg.header, granted)
         except BudgetError as error:
             camera.counters.add('over_budget')
             self._give_up(camera, 'picture over budget', error)
@@ -190,7 +197,7 @@ class EncoderNode(GscNode):
             camera.counters.add('errors')
             self._give_up(camera, 'encode', error)
 
-    def _give_up(self, camera: _Camera, kind: str, error: Exception) -> None:
+    def _give_up(self, camera: CameraStream, kind: str, error: Exception) -> None:
         self._budget.cancel(camera.topic, time.monotonic_ns())
         self.report(f'{camera.topic}: {kind}', error)
 
@@ -198,50 +205,29 @@ class EncoderNode(GscNode):
         convert = picture_from_image if isinstance(msg, Image) else picture_from_compressed
         return shrink_to_width(convert(msg), self.parameters['max_width'])
 
-    def _encode(self, camera: _Camera, picture: Picture, msg: Image | CompressedImage,
+    def _encode(self, camera: CameraStream, picture: Picture, header: Header,
                 granted: int) -> None:
         started_ns = time.monotonic_ns()
-        caption, objects = '', list[SceneObject]()
-        if self._scenes:
-            self._scenes.consider(camera.topic, picture, started_ns)
-            scene = self._scenes.current(camera.topic)
-            caption = scene.caption
-            objects = list(scene.objects[:self.parameters['max_objects']])
+        camera.watch(picture)
+        caption, objects = self._words(camera.topic, picture, started_ns)
+        limit = camera.limit(granted, self.parameters['min_bytes'], started_ns)
+        references = camera.references(started_ns) if self.parameters['temporal'] else None
         data = self._encoder.encode(
-            picture, granted, caption=caption, objects=objects, sequence=camera.sequence,
-            seed=self.parameters['seed'])
-        self._budget.spend(camera.topic, len(data), time.monotonic_ns())
-        camera.frames.publish(SemanticFrame(header=msg.header, data=data))
-        camera.sequence = (camera.sequence + 1) % SEQUENCES
-        camera.counters.add('encoded')
-        camera.counters.add('bytes', len(data))
-        camera.counters.gauge('encode_ms', (time.monotonic_ns() - started_ns) / 1e6)
-        camera.counters.gauge('packet_bytes', len(data))
+            picture, limit, caption=caption, objects=objects, sequence=camera.sequence,
+            seed=self.parameters['seed'], references=references)
+        now_ns = time.monotonic_ns()
+        self._budget.spend(camera.topic, len(data), now_ns)
+        camera.publish(data, header, now_ns)
+        camera.publish_info(data, header, self.parameters)
+        camera.counters.gauge('encode_ms', (now_ns - started_ns) / 1e6)
         camera.counters.gauge('caption', caption)
-        self._publish_info(camera, data, msg)
 
-    def _publish_info(self, camera: _Camera, data: bytes, msg: Image | CompressedImage) -> None:
-        packet = unpack(data)
-        # With coder auto packets of two models may alternate; facts about the stream must not.
-        fingerprint = camera.info.fingerprint if camera.info else packet.fingerprint
-        settings = self._budget.settings
-        info = StreamInfo(
-            coder=self.parameters['coder'], fingerprint=fingerprint, width=packet.width,
-            height=packet.height, max_rate=settings.max_rate,
-            bytes_per_second=settings.bytes_per_second, max_bytes=settings.max_bytes,
-            camera_info=camera.camera_info)
-        if camera.info is not None and _same(info, camera.info):
-            return
-        info.header = msg.header
-        camera.info = info
-        camera.infos.publish(info)
-
-
-def _same(new: StreamInfo, old: StreamInfo) -> bool:
-    """Whether two infos differ in nothing but time stamps."""
-    new.header = old.header
-    new.camera_info.header.stamp = old.camera_info.header.stamp
-    return bool(new == old)
+    def _words(self, topic: str, picture: Picture, now_ns: int) -> tuple[str, list[SceneObject]]:
+        if not self._scenes:
+            return '', []
+        self._scenes.consider(topic, picture, now_ns)
+        scene = self._scenes.current(topic)
+        return scene.caption, list(scene.objects[:self.parameters['max_objects']])
 
 
 def main() -> int:

@@ -3,9 +3,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
 import sys
 import time
 import traceback
+from typing import Any
 
 from gsc_ros.codec.errors import GscError
 from gsc_ros.nodes.declare import NodeParameters
@@ -14,6 +16,9 @@ from gsc_ros.nodes.parameters import Table
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.publisher import Publisher
+from rclpy.qos import QoSProfile
+from rclpy.subscription import Subscription
 from rclpy.utilities import try_shutdown
 
 REPEAT_S = 30.0  # a message of one kind is logged again after this time at the earliest
@@ -25,6 +30,7 @@ class GscNode(LifecycleNode):
 
     Subclasses fill in ``setup`` (configure), ``start`` (activate), ``stop`` (deactivate) and
     ``teardown`` (clean up). All four may raise; stop and teardown must bear being called twice.
+    What ``listen`` and ``advertise`` made is taken back before them.
     """
 
     def __init__(self, name: str, table: Table) -> None:
@@ -32,6 +38,8 @@ class GscNode(LifecycleNode):
         super().__init__(name)
         self._logged: dict[str, tuple[float, int]] = {}
         self._diagnostics: Diagnostics | None = None
+        self._heard: list[Subscription] = []
+        self._advertised: list[Publisher] = []
         self.parameters = NodeParameters(self, table, self._on_changed)
 
     def setup(self) -> None:
@@ -65,7 +73,7 @@ class GscNode(LifecycleNode):
         if self._attempt('configure', self.parameters.require_valid, self.setup):
             self.parameters.locked = True
             return TransitionCallbackReturn.SUCCESS
-        self._attempt('cleanup', self.teardown)
+        self._attempt('cleanup', self._withdraw_all, self.teardown)
         return TransitionCallbackReturn.FAILURE
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -73,17 +81,17 @@ class GscNode(LifecycleNode):
         if self._attempt('activate', self.start, self._start_diagnostics):
             self.get_logger().info(f'active: {self.summary()}')
             return TransitionCallbackReturn.SUCCESS
-        self._attempt('deactivate', self._stop_diagnostics, self.stop)
+        self._attempt('deactivate', self._stop_diagnostics, self._unsubscribe_all, self.stop)
         return TransitionCallbackReturn.FAILURE
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop working, keep models."""
-        self._attempt('deactivate', self._stop_diagnostics, self.stop)
+        self._attempt('deactivate', self._stop_diagnostics, self._unsubscribe_all, self.stop)
         return TransitionCallbackReturn.SUCCESS
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Drop models and publishers; parameters may change again."""
-        self._attempt('cleanup', self.teardown)
+        self._attempt('cleanup', self._withdraw_all, self.teardown)
         self.parameters.locked = False
         return TransitionCallbackReturn.SUCCESS
 
@@ -100,8 +108,8 @@ class GscNode(LifecycleNode):
 
     def close(self) -> None:
         """Stop threads and drop everything, whatever the state."""
-        self._attempt('deactivate', self._stop_diagnostics, self.stop)
-        self._attempt('cleanup', self.teardown)
+        self._attempt('deactivate', self._stop_diagnostics, self._unsubscribe_all, self.stop)
+        self._attempt('cleanup', self._withdraw_all, self.teardown)
 
     def autostart(self) -> bool:
         """Configure and activate when the parameter says so; false when that failed."""
@@ -109,6 +117,32 @@ class GscNode(LifecycleNode):
             return True
         return (self.trigger_configure() == TransitionCallbackReturn.SUCCESS
                 and self.trigger_activate() == TransitionCallbackReturn.SUCCESS)
+
+    def listen(self, kind: Any, topic: str, handle: Callable[..., None], qos: QoSProfile
+               ) -> Subscription:
+        """Subscribe until deactivated; what ``handle`` raises is reported and ends nothing."""
+        @wraps(handle)  # rclpy reads from the signature whether message info is wanted
+        def guarded(*words: Any) -> None:
+            with self.guard(topic):
+                handle(*words)
+
+        self._heard.append(self.create_subscription(kind, topic, guarded, qos))
+        return self._heard[-1]
+
+    def unsubscribe(self, subscription: Subscription) -> None:
+        """End one subscription of ``listen`` early."""
+        self._heard.remove(subscription)
+        self.destroy_subscription(subscription)
+
+    def advertise(self, kind: Any, topic: str, qos: QoSProfile) -> Publisher:
+        """Make a publisher that lasts until clean-up."""
+        self._advertised.append(self.create_publisher(kind, topic, qos))
+        return self._advertised[-1]
+
+    def withdraw(self, publisher: Publisher) -> None:
+        """End one publisher of ``advertise`` early."""
+        self._advertised.remove(publisher)
+        self.destroy_publisher(publisher)
 
     @contextmanager
     def guard(self, kind: str, on_error: Callable[[Exception], None] | None = None
@@ -151,9 +185,17 @@ class GscNode(LifecycleNode):
             return True
         return False
 
+    def _unsubscribe_all(self) -> None:
+        while self._heard:
+            self.destroy_subscription(self._heard.pop())
+
+    def _withdraw_all(self) -> None:
+        while self._advertised:
+            self.destroy_publisher(self._advertised.pop())
+
     def _start_diagnostics(self) -> None:
         self._diagnostics = Diagnostics(self, self.parameters['diagnostics_period'],
-                                        self.counters(), self.refresh_gauges)
+                                        self.counters, self.refresh_gauges)
 
     def _stop_diagnostics(self) -> None:
         if self._diagnostics:

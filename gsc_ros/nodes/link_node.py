@@ -1,6 +1,7 @@
 """Carries packets between topics of one machine as slowly and lossily as a thin link would."""
 from __future__ import annotations
 
+from functools import partial
 import sys
 from typing import Any
 
@@ -13,7 +14,6 @@ from gsc_ros.nodes.qos import input_qos, latched_qos, output_qos
 from gsc_ros.nodes.tables import LINK
 from rclpy.publisher import Publisher
 from rclpy.serialization import serialize_message
-from rclpy.subscription import Subscription
 
 SHORTEST_WAIT_NS = 1_000_000
 IDLE_PERIOD_S = 1.0
@@ -27,7 +27,6 @@ class LinkNode(GscNode):
         super().__init__('gsc_link', LINK)
         self._frames: dict[str, Publisher] = {}
         self._infos: dict[str, Publisher] = {}
-        self._subscriptions_made: list[Subscription] = []
         self._timer: Any = None
         self._link: LinkModel[tuple[Publisher, Any]] | None = None
         self._counters = Counters(
@@ -39,8 +38,8 @@ class LinkNode(GscNode):
         for stream in self.parameters['streams']:
             topics.decoded_topics(stream)  # refuses a name that no decoder could take
             linked = topics.linked_topic(self.parameters['prefix'], stream)
-            self._frames[stream] = self.create_publisher(SemanticFrame, linked, output_qos())
-            self._infos[stream] = self.create_publisher(
+            self._frames[stream] = self.advertise(SemanticFrame, linked, output_qos())
+            self._infos[stream] = self.advertise(
                 StreamInfo, topics.info_topic(linked), latched_qos())
 
     def start(self) -> None:
@@ -51,29 +50,19 @@ class LinkNode(GscNode):
         self._timer.cancel()
         qos = input_qos(self.parameters['reliability'], self.parameters['depth'])
         for stream in self.parameters['streams']:
-            self._subscribe(stream, qos)
-
-    def _subscribe(self, stream: str, qos: Any) -> None:
-        self._subscriptions_made += [
-            self.create_subscription(SemanticFrame, stream,
-                                     lambda msg: self._on_frame(stream, msg), qos),
-            self.create_subscription(StreamInfo, topics.info_topic(stream),
-                                     lambda msg: self._on_info(stream, msg), latched_qos())]
+            self.listen(SemanticFrame, stream, partial(self._on_frame, stream), qos)
+            self.listen(StreamInfo, topics.info_topic(stream), partial(self._on_info, stream),
+                        latched_qos())
 
     def stop(self) -> None:
-        """Unsubscribe; what is under way is gone."""
-        for subscription in self._subscriptions_made:
-            self.destroy_subscription(subscription)
-        self._subscriptions_made = []
+        """Stop the clock; what is under way is gone."""
         if self._timer:
             self.destroy_timer(self._timer)
             self._timer = None
         self._link = None
 
     def teardown(self) -> None:
-        """Drop the publishers."""
-        for publisher in (*self._frames.values(), *self._infos.values()):
-            self.destroy_publisher(publisher)
+        """Forget the publishers."""
         self._frames, self._infos = {}, {}
 
     def summary(self) -> str:
@@ -105,14 +94,12 @@ class LinkNode(GscNode):
                             values['queue_bytes'])
 
     def _on_frame(self, stream: str, msg: SemanticFrame) -> None:
-        with self.guard('packet'):
-            self._counters.add('packets_in')
-            self._counters.add('bytes_in', len(msg.data))
-            self._offer(self._frames[stream], msg, len(msg.data), precious=False)
+        self._counters.add('packets_in')
+        self._counters.add('bytes_in', len(msg.data))
+        self._offer(self._frames[stream], msg, len(msg.data), precious=False)
 
     def _on_info(self, stream: str, msg: StreamInfo) -> None:
-        with self.guard('stream info'):
-            self._offer(self._infos[stream], msg, len(serialize_message(msg)), precious=True)
+        self._offer(self._infos[stream], msg, len(serialize_message(msg)), precious=True)
 
     def _offer(self, publisher: Publisher, msg: Any, size: int, *, precious: bool) -> None:
         if self._link:

@@ -1,14 +1,16 @@
 """Our objects and camera facts to ROS messages and back."""
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 import copy
 from typing import Any
 
-from gsc_msgs.msg import Object, ObjectArray
+from builtin_interfaces.msg import Time
+from gsc_msgs.msg import Count, LinkStatus, Object, ObjectArray
 from gsc_ros.codec.classes import COCO_NAMES
 from gsc_ros.codec.errors import InvalidInputError
 from gsc_ros.codec.objects import SceneObject
+from gsc_ros.link.settings import LinkState
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 
@@ -18,6 +20,40 @@ except ImportError:  # not among the ROS wheels
     Detection2DArray = None
 
 DETECTION_ARRAY: Any = Detection2DArray  # None without vision_msgs
+
+
+def stamp_ns(header: Header) -> int:
+    """Nanoseconds of a header's stamp."""
+    return int(header.stamp.sec) * 10**9 + int(header.stamp.nanosec)
+
+
+def stamp_from_ns(time_ns: int) -> Time:
+    """Make a stamp; InvalidInputError for a time that has none."""
+    sec, nanosec = divmod(time_ns, 10**9)
+    if not -2**31 <= sec < 2**31:
+        raise InvalidInputError('stamp', time_ns, '32 bits of seconds')
+    return Time(sec=sec, nanosec=nanosec)
+
+
+def link_status(state: LinkState, counts: Mapping[str, int], now_ns: int,
+                newest_stamp_ns: int | None) -> LinkStatus:
+    """Make a LinkStatus without its header."""
+    return LinkStatus(
+        connected=state.connected, silent=_seconds(state.silent_ns),
+        bytes_per_second=state.rate, goodput=float(state.goodput), loss=float(state.loss),
+        round_trip=_seconds(state.round_trip_ns), queue_bytes=state.queue_bytes,
+        queue_wait=_seconds(state.queue_ns), queue_delay=_seconds(state.queue_delay_ns),
+        picture_age=_seconds(None if newest_stamp_ns is None else now_ns - newest_stamp_ns),
+        bytes_by_part=_counts(state.bytes_by_part), counters=_counts(counts))
+
+
+def _seconds(time_ns: int | None) -> float:
+    """Seconds, -1 where there is no figure."""
+    return -1.0 if time_ns is None else time_ns / 1e9
+
+
+def _counts(counts: Mapping[str, int]) -> list[Count]:
+    return [Count(name=name, count=count) for name, count in sorted(counts.items())]
 
 
 def object_array(objects: Sequence[SceneObject], width: int, height: int,

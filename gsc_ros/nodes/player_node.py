@@ -49,9 +49,8 @@ class PlayerNode(GscNode):
         topic = values['topic']
         kind, name = (CompressedImage, topics.compressed_topic(topic)) if values['compressed'] \
             else (Image, topic)
-        self._pictures = self.create_publisher(kind, name, output_qos(QUEUE))
-        self._infos = self.create_publisher(CameraInfo, topics.camera_info_topic(topic),
-                                            output_qos())
+        self._pictures = self.advertise(kind, name, output_qos(QUEUE))
+        self._infos = self.advertise(CameraInfo, topics.camera_info_topic(topic), output_qos())
 
     def start(self) -> None:
         """Start to play from the beginning."""
@@ -67,10 +66,7 @@ class PlayerNode(GscNode):
             self._thread = None
 
     def teardown(self) -> None:
-        """Drop the publishers."""
-        for publisher in (self._pictures, self._infos):
-            if publisher:
-                self.destroy_publisher(publisher)
+        """Drop the source."""
         self._source = self._pictures = self._infos = None
 
     def summary(self) -> str:

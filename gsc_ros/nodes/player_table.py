@@ -1,14 +1,12 @@
-"""The parameters of the player and the recorder; see ``tables`` for the other nodes. No ROS."""
+"""The parameters of the player and the recorder. No ROS."""
 from __future__ import annotations
 
+from gsc_ros.nodes.common_table import NODE
 from gsc_ros.nodes.parameters import Parameter, Table
-from gsc_ros.nodes.tables import LINK
 from gsc_ros.sources import DEFAULT_FOLDER_RATE
 
-_NODE = (LINK['autostart'], LINK['diagnostics_period'])
-
 PLAYER = Table((
-    *_NODE,
+    *NODE,
     Parameter('input', 'str', '',
               'Video file, picture, folder of pictures or rosbag2 bag to play; must be set.'),
     Parameter('bag_topic', 'str', '', 'Image topic of the bag; empty: its first one.'),
@@ -26,7 +24,7 @@ PLAYER = Table((
 ))
 
 RECORDER = Table((
-    *_NODE,
+    *NODE,
     Parameter('camera', 'str', 'camera/image_raw', 'Base topic of the camera on the robot.'),
     Parameter('compressed', 'bool', False, 'The camera sends CompressedImages.'),
     Parameter('reliability', 'str', 'reliable',

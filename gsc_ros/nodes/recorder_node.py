@@ -19,7 +19,6 @@ from gsc_ros.nodes.player_table import RECORDER
 from gsc_ros.nodes.qos import input_qos, output_qos
 from rclpy.publisher import Publisher
 from rclpy.serialization import serialize_message
-from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
 
 PERIOD_S = 0.2
@@ -36,7 +35,6 @@ class RecorderNode(GscNode):
         self._recording: Recording | None = None
         self._bag: PacketBag | None = None
         self._original: Publisher | None = None
-        self._subscriptions_made: list[Subscription] = []
         self._timer: Any = None
         self._counters = Counters('recorder', ('camera', 'sent', 'received', 'plain', 'decoded'))
 
@@ -53,7 +51,7 @@ class RecorderNode(GscNode):
             raise InvalidInputError('folder', folder, 'a folder without "packets" in it')
         self._bag = PacketBag(folder / 'packets', self.resolve_topic_name(self._linked()),
                               values['storage'])
-        self._original = self.create_publisher(Image, values['original'], output_qos())
+        self._original = self.advertise(Image, values['original'], output_qos())
 
     def _linked(self) -> str:
         return topics.linked_topic(self.parameters['prefix'],
@@ -82,18 +80,11 @@ class RecorderNode(GscNode):
 
     def _listen(self, kind: Any, topic: str, handle: Any, *extra: Any,
                 reliability: str = 'reliable') -> None:
-        def guarded(msg: Any, info: dict[str, int]) -> None:
-            with self.guard(topic):
-                handle(msg, info, *extra)
-        self._subscriptions_made.append(
-            self.create_subscription(kind, topic, guarded,  # type: ignore[arg-type]
-                                     input_qos(reliability, QUEUE)))
+        self.listen(kind, topic, lambda msg, info: handle(msg, info, *extra),
+                    input_qos(reliability, QUEUE))
 
     def stop(self) -> None:
-        """Unsubscribe."""
-        for subscription in self._subscriptions_made:
-            self.destroy_subscription(subscription)
-        self._subscriptions_made = []
+        """Write nothing more."""
         if self._timer:
             self.destroy_timer(self._timer)
             self._timer = None
@@ -106,9 +97,7 @@ class RecorderNode(GscNode):
         if self._bag:
             self._bag.close()
             self._bag = None
-        if self._original:
-            self.destroy_publisher(self._original)
-            self._original = None
+        self._original = None
 
     def summary(self) -> str:
         """Name the stream and the folder."""

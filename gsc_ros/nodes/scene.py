@@ -9,11 +9,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 import math
 import threading
+from typing import TYPE_CHECKING
 
 from gsc_ros.codec.objects import SceneObject
 from gsc_ros.models.scene_change import SceneChange
 from gsc_ros.nodes.images import Picture
 from gsc_ros.nodes.worker import LatestSlots, Worker
+
+if TYPE_CHECKING:
+    from gsc_ros.models.describe import Describe
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,7 @@ class _Looks:
 class SceneWatcher:
     """Keeps the Scene of each camera up to date in a thread of its own."""
 
-    def __init__(self, describe: Callable[[Picture], Scene], rule: RefreshRule,
+    def __init__(self, describe: Describe, rule: RefreshRule,
                  on_error: Callable[[Exception], None]) -> None:
         """``describe`` runs in the thread; its errors go to ``on_error``."""
         self.rule = rule
@@ -94,34 +98,8 @@ class SceneWatcher:
         if taken is None:
             return None
         camera, picture = taken
-        scene = self._describe(picture)
+        caption, objects = self._describe(picture)
+        scene = Scene(caption, tuple(objects))
         with self._lock:
             self._scenes[camera] = scene
         return 0.0
-
-
-def load_describe(detector: str, caption_source: str, device: str, confidence: float
-                  ) -> Callable[[Picture], Scene] | None:
-    """
-    Load detector and captioner ('none' leaves one out, 'auto' is the default detector).
-
-    None when both are left out. Loading may take seconds and may raise any GscError.
-    """
-    if detector == 'none' and caption_source == 'none':
-        return None
-    from gsc_ros.models.captioner import load_captioner
-    from gsc_ros.models.detector import DEFAULT_SOURCE, load_detector
-
-    find = None
-    if detector != 'none':
-        source = DEFAULT_SOURCE if detector == 'auto' else detector
-        find = load_detector(source, device, confidence).detect
-    tell = None
-    if caption_source != 'none':
-        tell = load_captioner(caption_source, device=device).describe
-
-    def describe(picture: Picture) -> Scene:
-        objects = find(picture) if find else []
-        return Scene(tell(picture, objects) if tell else '', tuple(objects))
-
-    return describe

@@ -4,38 +4,28 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from gsc_ros.budget_plan import LATENCY_S
 from gsc_ros.codec.errors import InvalidInputError
 from gsc_ros.models.scene_change import DEFAULT_THRESHOLD
+from gsc_ros.nodes.common_table import check_unique, INPUT, NODE
+from gsc_ros.nodes.link_table import LINK_BASE, LINK_ROBOT
 from gsc_ros.nodes.parameters import Parameter, Table
-
-_COMMON = (
-    Parameter('autostart', 'bool', True, 'Configure and activate by itself at start.'),
-    Parameter('diagnostics_period', 'float', 1.0, 'Seconds between two /diagnostics messages.',
-              0.1, 60.0),
-    Parameter('reliability', 'str', 'best_effort',
-              'QoS reliability of the input; best_effort connects to every publisher.',
-              choices=('best_effort', 'reliable')),
-    Parameter('depth', 'int', 1, 'QoS queue depth of the input, in messages.', 1, 100),
-)
+from gsc_ros.nodes.player_table import PLAYER, RECORDER
 
 
 def _check_encoder(values: Mapping[str, Any]) -> None:
     if values['min_bytes'] > values['max_bytes']:
         raise InvalidInputError('min_bytes', values['min_bytes'],
                                 f'at most max_bytes={values["max_bytes"]}')
-    _check_unique('cameras', values['cameras'])
+    check_unique('cameras', values['cameras'])
     if len(values['priorities']) not in (1, len(values['cameras'])):
         raise InvalidInputError('priorities', values['priorities'],
                                 f'one for all or one for each of {values["cameras"]}')
 
 
-def _check_unique(name: str, values: list[str]) -> None:
-    if len(set(values)) != len(values) or not all(values):
-        raise InvalidInputError(name, values, 'different topics, none empty')
-
-
 ENCODER = Table((
-    *_COMMON,
+    *NODE,
+    *INPUT,
     Parameter('cameras', 'str_list', ['camera/image_raw'],
               'Base topics of the cameras; packets go to <camera>/gsc.'),
     Parameter('transport', 'str', 'raw',
@@ -58,6 +48,9 @@ ENCODER = Table((
               'Least bytes to plan for a packet: below it fewer pictures, not smaller ones.',
               100, 65535, runtime=True),
     Parameter('max_bytes', 'int', 1500, 'Most bytes of one packet.', 100, 65535, runtime=True),
+    Parameter('latency', 'float', LATENCY_S,
+              'Most seconds that the link may take for one packet, unless min_bytes take longer.',
+              0.05, 60.0, runtime=True),
     Parameter('priorities', 'float_list', [1.0],
               'Weight of each camera when they share bytes_per_second; one value: all equal.',
               0.01, 100.0),
@@ -79,10 +72,14 @@ ENCODER = Table((
               'Seconds after which caption and objects are renewed without a change.', 0.1, 3600.0,
               runtime=True),
     Parameter('seed', 'int', 0, 'Noise seed that the packets carry.', 0, 255, runtime=True),
+    Parameter('temporal', 'bool', True,
+              'Code what has changed since a picture that the base station has acknowledged; '
+              'without a link node every packet stands alone.', runtime=True),
 ), _check_encoder)
 
 DECODER = Table((
-    *_COMMON,
+    *NODE,
+    *INPUT,
     Parameter('streams', 'str_list', ['base/camera/image_raw/gsc'],
               'SemanticFrame topics; each ends in /gsc.'),
     Parameter('generate', 'str', 'auto',
@@ -93,10 +90,13 @@ DECODER = Table((
     Parameter('seed', 'int', -1, 'Noise seed; -1 takes the one in the packet.', -1, 255,
               runtime=True),
     Parameter('device', 'str', 'cpu', 'torch device of the decoder.'),
-), lambda values: _check_unique('streams', values['streams']))
+    Parameter('prior', 'str', 'embedded',
+              'embedded, or the folder or hub id of a diffusers model (docs/PRIORS.md).'),
+), lambda values: check_unique('streams', values['streams']))
 
 DETECTOR = Table((
-    *_COMMON,
+    *NODE,
+    *INPUT,
     Parameter('images', 'str_list', ['base/camera/decoded/image_raw'],
               'Image topics to analyse; results go beside them.'),
     Parameter('detector', 'str', 'auto', 'auto (the default detector), or a YOLO weight file or '
@@ -105,10 +105,11 @@ DETECTOR = Table((
     Parameter('device', 'str', 'cpu', 'torch device of the detector.'),
     Parameter('max_rate', 'float', 5.0, 'Most pictures per second, all topics together.', 0.01,
               60.0, runtime=True),
-), lambda values: _check_unique('images', values['images']))
+), lambda values: check_unique('images', values['images']))
 
 LINK = Table((
-    *_COMMON,
+    *NODE,
+    *INPUT,
     Parameter('streams', 'str_list', ['camera/image_raw/gsc'],
               'SemanticFrame topics to carry; their StreamInfo goes along.'),
     Parameter('prefix', 'str', 'base', 'Where the streams come out: <prefix>/<stream>.'),
@@ -122,6 +123,9 @@ LINK = Table((
     Parameter('queue_bytes', 'int', 3000,
               'Most bytes that wait for the link; the oldest packets give way.', 0, 10_000_000,
               runtime=True),
-), lambda values: _check_unique('streams', values['streams']))
+), lambda values: check_unique('streams', values['streams']))
 
-TABLES = {'encoder': ENCODER, 'decoder': DECODER, 'detector': DETECTOR, 'link': LINK}
+TABLES = {
+    'encoder': ENCODER, 'decoder': DECODER, 'detector': DETECTOR, 'link': LINK,
+    'link_robot': LINK_ROBOT, 'link_base': LINK_BASE, 'player': PLAYER, 'recorder': RECORDER,
+}

@@ -33,6 +33,16 @@ def info_topic(stream: str) -> str:
     return f'{stream}/info'
 
 
+def feedback_topic(stream: str) -> str:
+    """Topic on which the link tells the encoder how a stream fares (StreamFeedback)."""
+    return f'{stream}/feedback'
+
+
+def request_topic(stream: str) -> str:
+    """Topic on which the base station asks something of a stream (StreamRequest)."""
+    return f'{stream}/request'
+
+
 def linked_topic(prefix: str, topic: str) -> str:
     """Where a link delivers ``topic``: under ``prefix``; absolute when either is."""
     slash = '/' if prefix.startswith('/') or topic.startswith('/') else ''
