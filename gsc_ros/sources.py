@@ -2,20 +2,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 import importlib.util
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 from gsc_ros.codec.errors import InvalidInputError, MissingDependencyError
+from gsc_ros.evaluation.bag_reader import (
+    Bag,
+    BAG_SUFFIXES,
+    Message,
+    picture_topics,
+    read_message,
+    read_picture_message,
+)
+from gsc_ros.evaluation.bag_types import IMAGE
 import numpy as np
 
 PICTURE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.webp', '.bmp', '.ppm', '.tif', '.tiff')
-BAG_SUFFIXES = ('.mcap', '.db3')
 DEFAULT_FOLDER_RATE = 2.0
 TOPIC_PREFIX = 'topic:'
-_IMAGE, _COMPRESSED = 'sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage'
 _INFO = 'sensor_msgs/msg/CameraInfo'
 
 
@@ -89,12 +95,22 @@ def read_picture(path: Path) -> np.ndarray:
 
     :raises InvalidInputError: if it is missing or cannot be decoded.
     """
+    return decode_picture(path, path)
+
+
+def decode_picture(file: Path | BinaryIO, name: object) -> np.ndarray:
+    """
+    Pixels of an open picture file, see ``read_picture``.
+
+    :param name: for the error.
+    """
     from PIL import Image, ImageOps
     try:
-        with Image.open(path) as image:
+        with Image.open(file) as image:
             return np.asarray(ImageOps.exif_transpose(image).convert('RGB'))
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
-        raise InvalidInputError('picture', path, f'a readable picture file ({error})') from error
+    # ultralytics, once imported, makes Image.open look for another package before it gives up
+    except (OSError, ValueError, ImportError, Image.DecompressionBombError) as error:
+        raise InvalidInputError('picture', name, f'a readable picture file ({error})') from error
 
 
 class FolderSource:
@@ -162,51 +178,27 @@ class BagSource:
 
     def __init__(self, path: Path, topic: str = '') -> None:
         self.name, self._path = path.stem, path
-        with self._open() as reader:
-            kinds = {c.topic: c.msgtype for c in reader.connections}
-            images = [t for t, kind in kinds.items() if kind in (_IMAGE, _COMPRESSED)]
-            if topic and topic not in images:
-                raise InvalidInputError('topic', topic, f'an image topic of {path.name}: {images}')
-            if not images:
-                raise InvalidInputError('input', path, 'a bag with Image or CompressedImage '
-                                        f'messages, not only {sorted(set(kinds.values()))}')
-            # Raw pictures first: a compressed topic beside them shows the same camera.
-            self.topic = topic or min(images, key=lambda t: (kinds[t] != _IMAGE, t))
-            self.calibration = self._find_calibration(reader)
+        with Bag(path) as bag:
+            topics = picture_topics(bag, [topic] if topic else [])
+            # Raw pictures first: what is compressed may show the same camera.
+            self.topic = min(topics, key=lambda t: (t.kind != IMAGE, t.name)).name
+            self.calibration = self._find_calibration(bag)
 
-    @contextmanager
-    def _open(self) -> Iterator[Any]:
-        from rosbags.highlevel import AnyReader, AnyReaderError
-        from rosbags.typesys import get_typestore, Stores
-        try:
-            with AnyReader([self._path], default_typestore=get_typestore(Stores.ROS2_JAZZY)
-                           ) as reader:
-                yield reader
-        except (AnyReaderError, OSError) as error:
-            raise InvalidInputError('input', self._path, f'a readable rosbag2 bag ({error})'
-                                    ) from error
-
-    def _find_calibration(self, reader: Any) -> Any | None:
+    def _find_calibration(self, bag: Bag) -> Any | None:
         camera = self.topic.removesuffix('/compressed').rpartition('/')[0]
-        wanted = [c for c in reader.connections
-                  if c.msgtype == _INFO and c.topic == f'{camera}/camera_info']
-        for connection, _, data in reader.messages(wanted) if wanted else ():
-            return reader.deserialize(data, connection.msgtype)
+        wanted = [t.name for t in bag.topics
+                  if t.kind == _INFO and t.name == f'{camera}/camera_info']
+        for message in bag.messages(wanted) if wanted else ():
+            return read_message(message.data, message.topic.kind)
         return None
 
     def __iter__(self) -> Iterator[TimedPicture]:
-        with self._open() as reader:
-            wanted = [c for c in reader.connections if c.topic == self.topic]
+        with Bag(self._path) as bag:
             first: int | None = None
-            for connection, time_ns, data in reader.messages(wanted):
-                first = time_ns if first is None else first
-                yield TimedPicture(time_ns - first, _message_reader(reader, connection, data))
+            for message in bag.messages([self.topic]):
+                first = message.time_ns if first is None else first
+                yield TimedPicture(message.time_ns - first, _message_reader(message))
 
 
-def _message_reader(reader: Any, connection: Any, data: bytes) -> Callable[[], np.ndarray]:
-    def read() -> np.ndarray:
-        from gsc_ros.nodes.images import picture_from_compressed, picture_from_image
-        message = reader.deserialize(data, connection.msgtype)
-        convert = picture_from_image if connection.msgtype == _IMAGE else picture_from_compressed
-        return convert(message)
-    return read
+def _message_reader(message: Message) -> Callable[[], np.ndarray]:
+    return lambda: read_picture_message(message.data, message.topic.kind)

@@ -6,7 +6,7 @@ import io
 
 from gsc_ros.codec.errors import InvalidInputError
 from gsc_ros.evaluation.metrics import psnr
-from gsc_ros.evaluation.peers import PeerEncoder, PEERS
+from gsc_ros.evaluation.peers import code_still, PeerEncoder, PEERS
 import numpy as np
 from PIL import features, Image
 import pytest
@@ -33,26 +33,26 @@ def encoder(request: pytest.FixtureRequest, picture: np.ndarray) -> PeerEncoder:
 def test_never_above_the_ceiling_unless_marked(encoder: PeerEncoder) -> None:
     for ceiling in (20, 300, 900, 4000):
         best = encoder.best(ceiling, distance)
-        counted = best.payload if encoder.codec.counted == 'payload' else best.size
-        assert best.exceeded == max(0, counted - ceiling)
-        assert best.picture.shape == (170, 201, 3)
-        assert best.picture.dtype == np.uint8
-        assert best.size == len(encoder.file(best.scale, best.quality))
-        assert 0 < best.payload < best.size
-    assert encoder.best(4000, distance).exceeded == 0
-    assert encoder.best(20, distance).exceeded > 0
+        counted = best.payload_bytes if encoder.codec.counted == 'payload' else best.bytes
+        assert best.detail.exceeded == max(0, counted - ceiling)
+        assert best.decoded.shape == (170, 201, 3)
+        assert best.decoded.dtype == np.uint8
+        assert best.bytes == len(encoder.file(best.detail.scale, best.detail.quality))
+        assert 0 < best.payload_bytes < best.bytes
+    assert encoder.best(4000, distance).detail.exceeded == 0
+    assert encoder.best(20, distance).detail.exceeded > 0
 
 
 def test_what_does_not_fit_is_the_smallest_file(encoder: PeerEncoder) -> None:
     best = encoder.best(1, distance)
     sizes = [encoder.codec.cost(encoder.file(s, encoder.codec.qualities[0]))
              for s in encoder.scales]
-    assert best.exceeded == min(sizes) - 1
+    assert best.detail.exceeded == min(sizes) - 1
 
 
 def test_more_bytes_are_never_worse(encoder: PeerEncoder, picture: np.ndarray) -> None:
     few, many = encoder.best(600, distance), encoder.best(4000, distance)
-    assert psnr(many.picture, picture) > psnr(few.picture, picture)
+    assert psnr(many.decoded, picture) > psnr(few.decoded, picture)
 
 
 def test_the_best_scale_is_taken(encoder: PeerEncoder, picture: np.ndarray) -> None:
@@ -60,7 +60,7 @@ def test_the_best_scale_is_taken(encoder: PeerEncoder, picture: np.ndarray) -> N
     for scale in encoder.scales:
         quality = encoder.best_quality(scale, 1500)
         if quality is not None:
-            assert psnr(encoder.decoded(scale, quality), picture) <= psnr(best.picture, picture)
+            assert psnr(encoder.decoded(scale, quality), picture) <= psnr(best.decoded, picture)
 
 
 def test_files_are_what_any_reader_opens(picture: np.ndarray) -> None:
@@ -79,3 +79,32 @@ def test_bisection_finds_the_highest_quality_that_fits(picture: np.ndarray) -> N
     assert encoder.best_quality(1, 557) == 55
     assert encoder.best_quality(1, 10 ** 6) == 95
     assert encoder.best_quality(1, 9) is None
+
+
+def test_code_still_shares_work_and_judges_by_psnr_unless_told(picture: np.ndarray) -> None:
+    ticks = iter(range(10 ** 6))
+    calls = []
+
+    def nearest_to_grey(shown: np.ndarray, original: np.ndarray) -> float:
+        calls.append(original is picture)
+        return float(np.abs(shown.astype(int) - 128).mean())
+
+    first = code_still('webp', picture, 900, clock=lambda: float(next(ticks)))
+    assert (first.encode_s, first.decode_s) == (1, 1)     # of one encoding, not of the search
+    assert code_still('webp', picture, 900).decoded is first.decoded
+    other = code_still('webp', picture, 900, distance=nearest_to_grey)
+    assert calls and all(calls)
+    assert psnr(other.decoded, picture) <= psnr(first.decoded, picture)
+    with pytest.raises(InvalidInputError, match='webp'):
+        code_still('bmp', picture, 900)
+
+
+def test_jpeg_takes_the_smaller_of_one_scan_and_many(picture: np.ndarray) -> None:
+    for scale, quality in ((8, 1), (1, 90)):
+        small = Image.fromarray(picture).resize((201 // scale, 170 // scale))
+        sizes = []
+        for progressive in (False, True):
+            stream = io.BytesIO()
+            small.save(stream, 'JPEG', quality=quality, optimize=True, progressive=progressive)
+            sizes.append(len(stream.getvalue()))
+        assert len(PEERS['jpeg'].encode(small, quality)) <= min(sizes)

@@ -1,74 +1,197 @@
-"""``gsc evaluate``: real packets and real files of the peers on still pictures, with a report."""
+"""``gsc evaluate``: what pictures, videos and bags look like over a thin link, with a report."""
 from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+import sys
 from typing import Any, TYPE_CHECKING
 
 from gsc_ros.codec.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from gsc_ros.evaluation.candidates import Describe, Producer
-    from gsc_ros.evaluation.peers import Distance
-    from gsc_ros.evaluation.stills import Detects
+    from gsc_ros.evaluation.engine import Outcome, Plan
+    from gsc_ros.evaluation.inputs import Input
+    from gsc_ros.evaluation.work import WorkSettings
 
-OURS = ('gsc', 'gsc-plain', 'gsc-generated')
-DEFAULT_CODECS = (*OURS, 'jpeg', 'webp', 'avif')
-CODERS = ('auto', 'learned', 'hevc')
+DEFAULT_BPP = (0.005, 0.01, 0.02, 0.04)
+DEFAULT_KBPS = (2.0, 8.0, 32.0)
+DEFAULT_CODECS = ('gsc', 'gsc-plain', 'jpeg', 'webp', 'avif', 'x265', 'h264', 'h265', 'av1')
+_NAMES = 'ours: gsc[-auto|-learned|-hevc][-notext][-plain|-generated|-stepsN]; of pictures: ' \
+         'jpeg, webp, avif, x265; of streams: h264, h265, av1'
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     """Declare the command and its options."""
-    from gsc_ros.evaluation.stills import DEFAULT_RATES
     parser = subparsers.add_parser(
-        'evaluate', help='measure rate and quality on pictures, next to JPEG, WebP and AVIF',
-        description='Packs, unpacks and decodes real bytes. A rerun continues where it stopped; '
-                    'delete REPORT/rows/NAME.csv (or give --again) to measure anew.')
-    parser.add_argument('input', nargs='+', type=Path, help='pictures or folders of pictures')
-    parser.add_argument('--bpp', default=','.join(f'{r:g}' for r in DEFAULT_RATES),
-                        help='bits per pixel, comma separated (default %(default)s)')
-    parser.add_argument('--report', type=Path, default=Path('report'), metavar='DIR',
-                        help='where rows, summary and plots go (default %(default)s)')
-    parser.add_argument('--codecs', default=','.join(DEFAULT_CODECS),
-                        help='comma separated (default %(default)s); also: avif-payload, x265, '
-                             'x265-payload')
-    parser.add_argument('--coder', default='auto',
-                        help='coders of our packets, comma separated: auto, learned, hevc')
-    parser.add_argument('--text', choices=('on', 'off', 'both'), default='on',
-                        help='whether packets carry caption and objects (default %(default)s)')
-    parser.add_argument('--detector', type=Path, metavar='FILE',
-                        help="ONNX file that judges detections (default: the node's own)")
-    parser.add_argument('--no-detection', action='store_true', help='leave detection out')
-    parser.add_argument('--sets', default='', help='only these folders, comma separated')
-    parser.add_argument('--limit', type=int, metavar='N', help='N pictures of each folder')
-    parser.add_argument('--device', default='cpu', help='torch device (default %(default)s)')
-    parser.add_argument('--again', action='store_true',
-                        help='measure our own packets anew, keep the peers (after a training)')
+        'evaluate', help='show what pictures, videos and bags look like over a thin link',
+        description='Packs, unpacks and decodes real bytes, ours and those of the codecs in use '
+                    'today. Pictures are coded one by one at --bpp; videos and bags as the live '
+                    'path would send them at --kbps. A rerun continues where it stopped.')
+    parser.add_argument('input', nargs='+', type=Path,
+                        help='pictures, videos, rosbag2 bags, or folders of any of them')
+    _add_what(parser)
+    _add_judges(parser)
+    _add_how(parser)
     parser.set_defaults(run=run)
 
 
+def _add_what(parser: argparse.ArgumentParser) -> None:
+    from gsc_ros.evaluation.streaming import LiveSettings
+    parser.add_argument('--bpp', metavar='B,...',
+                        help='bits per pixel of single pictures (default '
+                             f'{_joined(DEFAULT_BPP)}); without --kbps for streams too')
+    parser.add_argument('--kbps', metavar='K,...',
+                        help='1000 bit/s of streams, link headers included (default '
+                             f'{_joined(DEFAULT_KBPS)}); without --bpp folders of pictures are '
+                             'played as streams too')
+    parser.add_argument('--codecs', default=','.join(DEFAULT_CODECS), metavar='NAME,...',
+                        help=f'(default %(default)s) {_NAMES}')
+    parser.add_argument('--topics', default='', metavar='TOPIC,...',
+                        help='of the bags (default: every camera)')
+    parser.add_argument('--sets', default='', metavar='NAME,...',
+                        help='only these folders or cameras')
+    parser.add_argument('--limit', type=int, metavar='N',
+                        help='N pictures of each folder, spread over it')
+    parser.add_argument('--seconds', type=float, metavar='S',
+                        help='the first S seconds of each stream')
+    parser.add_argument('--fps', type=float, default=10.0, metavar='R',
+                        help='most pictures per second that codecs get of a stream '
+                             '(default %(default)g)')
+    parser.add_argument('--picture-rate', type=float, default=1.0, metavar='R',
+                        help='most pictures per second taken of a stream that is coded picture '
+                             'by picture (default %(default)g)')
+    live = LiveSettings()
+    parser.add_argument('--max-rate', type=float, default=live.max_rate, metavar='R',
+                        help='most pictures per second that we send (default %(default)g, as the '
+                             'encoder node)')
+    parser.add_argument('--max-bytes', type=int, default=live.max_bytes, metavar='N',
+                        help='most bytes of a packet in a stream (default %(default)s, as the '
+                             'encoder node)')
+    parser.add_argument('--rtt', type=float, default=live.rtt_s, metavar='S',
+                        help='seconds from sending a packet to its acknowledgement '
+                             '(default %(default)g)')
+
+
+def _add_judges(parser: argparse.ArgumentParser) -> None:
+    from gsc_ros.evaluation.judges import MEASURES
+    parser.add_argument('--detector', type=Path, metavar='FILE',
+                        help="ONNX file that judges detections (default: the node's own)")
+    parser.add_argument('--no-detection', action='store_true', help='leave detection out')
+    parser.add_argument('--labels', type=Path, metavar='DIR',
+                        help='YOLO label files to judge detections against, too')
+    parser.add_argument('--measures', default=','.join(MEASURES), metavar='NAME,...',
+                        help='(default %(default)s); what lacks its weights is left out and named')
+
+
+def _add_how(parser: argparse.ArgumentParser) -> None:
+    from gsc_ros.evaluation.executors import ENGINES
+    parser.add_argument('--report', type=Path, default=Path('report'), metavar='DIR',
+                        help='where rows, tables and pages go (default %(default)s)')
+    parser.add_argument('--pictures', type=int, default=200, metavar='N',
+                        help='pictures of each set kept for the report (default %(default)s)')
+    parser.add_argument('--jobs', type=int, metavar='N',
+                        help='processes (default 1; with --engine ray the CPUs of the cluster)')
+    parser.add_argument('--engine', choices=ENGINES, default='local',
+                        help='where to measure (default %(default)s)')
+    parser.add_argument('--device', default='cpu', help='torch device (default %(default)s)')
+    parser.add_argument('--again', action='store_true',
+                        help='measure our own codecs anew, keep the peers (after a training)')
+
+
 def run(args: argparse.Namespace) -> int:
-    """Measure, write the report and print its path; 0 if all is done."""
-    from gsc_ros.evaluation.metrics import VggMetric
+    """Measure, write the report and print its table; 0 if all was readable."""
+    from gsc_ros.evaluation.engine import evaluate
+    from gsc_ros.evaluation.executors import open_executor
     from gsc_ros.evaluation.report import write_report
-    from gsc_ros.evaluation.stills import find_stills, Judge, measure
-    rates = parse_rates(args.bpp)
-    if args.limit is not None and args.limit < 1:
-        raise InvalidInputError('--limit', args.limit, '1 or more')
-    stills = find_stills(args.input, split(args.sets), args.limit)
-    distance = VggMetric(args.device)
-    detector = None if args.no_detection else _detector(args.detector, args.device)
-    producers = _producers(args, distance)
+    from gsc_ros.evaluation.rows import ROWS
+    # 1. what there is, and what is to be done with it
+    inputs, plan = _plan(args)
+    settings = _settings(args, plan)
+    # 2. rows
+    store = _store(args, plan, settings)
+    jobs = args.jobs if args.jobs is not None else int(args.engine == 'local')
+    outcome = evaluate(inputs, plan, store, open_executor(args.engine, settings, jobs))
+    store.close()
+    # 3. tables and pages
+    if not store.known and not outcome.measured:
+        raise InvalidInputError('input', _joined(args.input), 'something readable: '
+                                + '; '.join(outcome.problems))
+    write_report(args.report / ROWS, args.report)
+    return _say(outcome, args.report)
+
+
+def _plan(args: argparse.Namespace) -> tuple[list[Input], Plan]:
+    from gsc_ros.evaluation.candidates import check_codecs
+    from gsc_ros.evaluation.engine import Plan
+    from gsc_ros.evaluation.inputs_find import as_streams, find_inputs
+    from gsc_ros.evaluation.streaming import LiveSettings
+    from gsc_ros.sources import DEFAULT_FOLDER_RATE
+    _check_ranges(args)
+    bpp = parse_rates('--bpp', args.bpp, 0.001, 8)
+    kbps = parse_rates('--kbps', args.kbps, 0.1, 1e5)
+    inputs = find_inputs(args.input, topics=split(args.topics), sets=split(args.sets),
+                         limit=args.limit)
+    if kbps and not bpp:
+        inputs = as_streams(inputs, DEFAULT_FOLDER_RATE)
+    if not bpp and not kbps:
+        bpp, kbps = DEFAULT_BPP, DEFAULT_KBPS
+    codecs = split(args.codecs)
+    check_codecs(codecs)
+    return inputs, Plan(codecs=tuple(codecs), bpp=tuple(bpp), kbps=tuple(kbps), limit=args.limit,
+                        seconds=args.seconds, picture_rate=args.picture_rate, fps=args.fps,
+                        keep=args.pictures, max_width=LiveSettings().max_width)
+
+
+def _check_ranges(args: argparse.Namespace) -> None:
+    for name, least in (('limit', 1), ('pictures', 0), ('max_bytes', 100), ('rtt', 0)):
+        value = getattr(args, name)
+        if value is not None and value < least:
+            raise InvalidInputError(f'--{name.replace("_", "-")}', value, f'{least} or more')
+    for name in ('seconds', 'fps', 'picture_rate', 'max_rate'):
+        value = getattr(args, name)
+        if value is not None and not value > 0:
+            raise InvalidInputError(f'--{name.replace("_", "-")}', value, 'above 0')
+    if args.labels is not None and not args.labels.is_dir():
+        raise InvalidInputError('--labels', args.labels, 'a folder of YOLO label files')
+
+
+def _settings(args: argparse.Namespace, plan: Plan) -> WorkSettings:
+    from gsc_ros.evaluation.judges import DETECTION, JudgeSettings, why_missing
+    from gsc_ros.evaluation.streaming import LiveSettings
+    from gsc_ros.evaluation.work import WorkSettings
+    measures = []
+    for name in split(args.measures):
+        reason = why_missing(name)
+        if reason:
+            print(f'gsc: left out: {name} ({reason})', file=sys.stderr)
+        elif name != DETECTION or not args.no_detection:
+            measures.append(name)
+    judge = JudgeSettings(tuple(measures), args.detector, args.labels, args.device)
+    live = LiveSettings(max_rate=args.max_rate, max_bytes=args.max_bytes, rtt_s=args.rtt)
+    return WorkSettings(plan.codecs, judge, live, args.device)
+
+
+def _store(args: argparse.Namespace, plan: Plan, settings: WorkSettings) -> Any:
+    from gsc_ros.evaluation.candidates import parse_codec
+    from gsc_ros.evaluation.engine import model_fingerprint, row_settings
+    from gsc_ros.evaluation.rows import forget, RowStore
+    ours = [codec for codec in plan.codecs if parse_codec(codec)]
     if args.again:
-        for producer in producers:
-            if producer.coder:
-                (args.report / 'rows' / f'{producer.name}.csv').unlink(missing_ok=True)
-    rows = measure(stills, producers, rates, Judge(distance, detector), args.report)
-    write_report(rows, args.report)
-    print((args.report / 'summary.md').read_text())
-    print(f'{len(rows)} rows of {len(stills)} pictures; report in {args.report}')
-    return 0
+        forget(args.report, ours)
+    mark = model_fingerprint() if ours else ''
+    return RowStore(args.report, row_settings(plan, settings),
+                    {codec: mark if codec in ours else '' for codec in plan.codecs})
+
+
+def _say(outcome: Outcome, report: Path) -> int:
+    table = report / 'summary.md'
+    if table.is_file():
+        print(table.read_text())
+    print(f'{outcome.measured} items measured; report in {report}')
+    for problem in outcome.problems:
+        print(f'gsc: error: {problem}', file=sys.stderr)
+    return 1 if outcome.problems else 0
 
 
 def split(text: str) -> list[str]:
@@ -76,66 +199,26 @@ def split(text: str) -> list[str]:
     return [item.strip() for item in text.split(',') if item.strip()]
 
 
-def parse_rates(text: str) -> list[float]:
+def parse_rates(option: str, text: str | None, least: float, most: float) -> Sequence[float]:
     """
-    Bits per pixel of ``--bpp``.
+    Numbers of an option, none if it was not given.
 
-    :raises InvalidInputError: if one is not a number in 0.001..8.
+    :raises InvalidInputError: if one is not a number in least..most.
     """
+    if text is None:
+        return ()
     rates = []
     for item in split(text):
         try:
             rates.append(float(item))
         except ValueError as error:
-            raise InvalidInputError('--bpp', item, 'numbers, comma separated') from error
-        if not 0.001 <= rates[-1] <= 8:
-            raise InvalidInputError('--bpp', item, '0.001..8')
+            raise InvalidInputError(option, item, 'numbers, comma separated') from error
+        if not least <= rates[-1] <= most:
+            raise InvalidInputError(option, item, f'{least:g}..{most:g}')
     if not rates:
-        raise InvalidInputError('--bpp', text, 'at least one number')
-    return rates
+        raise InvalidInputError(option, repr(text), 'at least one number')
+    return tuple(dict.fromkeys(rates))
 
 
-def _detector(file: Path | None, device: str) -> Detects:
-    if file is not None:
-        from gsc_ros.evaluation.onnx_detector import OnnxDetector
-        return OnnxDetector(file)
-    from gsc_ros.models.detector import load_detector
-    return load_detector(device=device)
-
-
-def _producers(args: argparse.Namespace, distance: Distance) -> list[Producer]:
-    from gsc_ros.evaluation.candidates import PeerProducer
-    from gsc_ros.evaluation.peers import PEERS
-    codecs = split(args.codecs)
-    unknown = set(codecs) - set(OURS) - set(PEERS)
-    if unknown or not codecs:
-        raise InvalidInputError('--codecs', sorted(unknown), [*OURS, *PEERS])
-    peers: list[Producer] = [PeerProducer(PEERS[c], distance) for c in codecs if c in PEERS]
-    ours = [c for c in codecs if c in OURS]
-    return [*(_ours(args, ours) if ours else []), *peers]
-
-
-def _ours(args: argparse.Namespace, wanted: Sequence[str]) -> list[Producer]:
-    from gsc_ros.decoder import SemanticDecoder
-    from gsc_ros.encoder import SemanticEncoder
-    from gsc_ros.evaluation.candidates import GscProducer
-    coders = split(args.coder)
-    if not coders or set(coders) - set(CODERS):
-        raise InvalidInputError('--coder', args.coder, CODERS)
-    describe = _describer(args.device) if args.text != 'off' else None
-    texts = [describe, None] if args.text == 'both' else [describe]
-    decoder = SemanticDecoder(args.device)
-    return [GscProducer(SemanticEncoder(coder, args.device), decoder, coder, text, wanted)
-            for coder in coders for text in texts]
-
-
-def _describer(device: str) -> Describe:
-    """Caption and objects as the robot's own nodes would send them."""
-    from gsc_ros.models.captioner import load_captioner
-    from gsc_ros.models.detector import load_detector
-    detector, captioner = load_detector(device=device), load_captioner(device=device)
-
-    def describe(picture: Any) -> Any:
-        objects = detector.detect(picture)
-        return captioner.describe(picture, objects), objects
-    return describe
+def _joined(values: Sequence[Any]) -> str:
+    return ','.join(f'{v:g}' if isinstance(v, float) else str(v) for v in values)

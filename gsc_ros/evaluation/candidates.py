@@ -1,22 +1,35 @@
 """What is compared: our own packets and the peers, all as real bytes that are decoded again."""
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, is_dataclass
+import re
 import time
-from typing import Protocol, TYPE_CHECKING
+from typing import Any, TYPE_CHECKING
 
-from gsc_ros.codec.errors import BudgetError
-from gsc_ros.evaluation.peers import Codec, Distance, PeerEncoder
+from gsc_ros.codec.errors import BudgetError, InvalidInputError
+from gsc_ros.codec.objects import SceneObject
+from gsc_ros.evaluation.detection import matches
 import numpy as np
 
 if TYPE_CHECKING:
-    from gsc_ros.codec.objects import SceneObject
     from gsc_ros.decoder import DecodedPicture, SemanticDecoder
     from gsc_ros.encoder import SemanticEncoder
+    from gsc_ros.evaluation.judges import Measure
+    from gsc_ros.models.describe import Describe
 
-Describe = Callable[[np.ndarray], tuple[str, Sequence['SceneObject']]]
-PLAIN, GENERATED, DEFAULT = 'gsc-plain', 'gsc-generated', 'gsc'
+Clock = Callable[[], float]
+SOURCE, PLAIN, REGENERATED, PEER = VARIANTS = 'source', 'plain', 'regenerated', 'peer'
+DEFAULT, GENERATED = 'default', 'generated'
+_OURS = re.compile(r'gsc(?:-(auto|learned|hevc))?(-notext)?(?:-(plain|generated)|-steps(\d+))?')
+
+
+@dataclass(frozen=True)
+class Words:
+    """What a packet says beside the picture."""
+
+    caption: str = ''
+    objects: tuple[SceneObject, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -24,125 +37,175 @@ class Candidate:
     """One decoded picture under one ceiling; sizes in bytes, times in seconds."""
 
     codec: str
-    picture: np.ndarray
-    size: int
-    payload: int      # without container or packet header
-    exceeded: int     # above the ceiling: 0 if it fits
-    scale: int        # 0 where the codec has no such setting
-    quality: int
-    generated: bool
+    picture: np.ndarray      # (H, W, 3) uint8, the source's size
+    size: int                # everything that a receiver needs
+    payload: int             # without container or packet header
+    variant: str
     encode_s: float
     decode_s: float
+    detail: dict[str, Any] = field(default_factory=dict)
+    sent: Words | None = None     # of our packets: what they say beside the picture
 
 
-class Producer(Protocol):
-    """Makes candidates; ``name`` is the file that its rows go to."""
+@dataclass(frozen=True)
+class OurCodec:
+    """What a name such as ``gsc-hevc-notext-steps4`` means."""
 
     name: str
-    coder: str
-    text: bool
-
-    def codecs(self) -> list[str]:
-        """Names of the candidates that one ``produce`` returns."""
-        ...
-
-    def start(self, picture: np.ndarray) -> None:
-        """Take a new picture (H, W, 3) uint8."""
-        ...
-
-    def produce(self, max_bytes: int) -> list[Candidate]:
-        """Pack, unpack and decode that picture under a ceiling."""
-        ...
+    coder: str      # 'auto', 'learned' or 'hevc', as SemanticEncoder knows them
+    text: bool      # whether packets carry caption and objects
+    output: str     # DEFAULT, PLAIN or GENERATED
+    steps: int | None = None
 
 
-class PeerProducer:
-    """A standard codec at its best scale and quality."""
-
-    coder = ''
-    text = False
-
-    def __init__(self, codec: Codec, distance: Distance,
-                 clock: Callable[[], float] = time.perf_counter) -> None:
-        self.name = codec.name
-        self._codec, self._distance, self._clock = codec, distance, clock
-        self._encoder: PeerEncoder | None = None
-
-    def codecs(self) -> list[str]:
-        """Only the codec itself."""
-        return [self._codec.name]
-
-    def start(self, picture: np.ndarray) -> None:
-        """Forget the files of the last picture."""
-        self._encoder = PeerEncoder(self._codec, picture)
-
-    def produce(self, max_bytes: int) -> list[Candidate]:
-        """One candidate; its time is that of the search, not of one encoding."""
-        if self._encoder is None:
-            raise RuntimeError('call start(picture) first')
-        began = self._clock()
-        best = self._encoder.best(max_bytes, self._distance)
-        return [Candidate(self._codec.name, best.picture, best.size, best.payload, best.exceeded,
-                          best.scale, best.quality, False, self._clock() - began, 0.0)]
+def parse_codec(name: str) -> OurCodec | None:
+    """Read a name of ours: gsc[-CODER][-notext][-plain | -generated | -stepsN]; else None."""
+    match = _OURS.fullmatch(name)
+    if match is None:
+        return None
+    coder, notext, output, steps = match.groups()
+    return OurCodec(name, coder or 'auto', not notext,
+                    GENERATED if steps else output or DEFAULT, int(steps) if steps else None)
 
 
-class GscProducer:
-    """
-    Our packets: plain, regenerated and default output of the same bytes.
+class OurCodecs:
+    """Our encoder and decoder under all the names wanted; packets are shared between names."""
 
-    :param coder: 'auto', 'learned' or 'hevc', as ``SemanticEncoder`` knows them.
-    :param describe: caption and objects of a picture, or None to send no text.
-    :param wanted: which of 'gsc', 'gsc-plain' and 'gsc-generated' to decode.
-    """
+    def __init__(self, encoders: dict[str, SemanticEncoder], decoder: SemanticDecoder,
+                 describe: Describe | None, clock: Clock = time.perf_counter) -> None:
+        """
+        Take what ``load_ours`` loads.
 
-    def __init__(self, encoder: SemanticEncoder, decoder: SemanticDecoder, coder: str,
-                 describe: Describe | None, wanted: Sequence[str],
-                 clock: Callable[[], float] = time.perf_counter) -> None:
-        self.coder, self.text = coder, describe is not None
-        self.name = f'gsc-{coder}-{"text" if describe else "notext"}'
-        self._encoder, self._decoder = encoder, decoder
-        self._describe, self._wanted, self._clock = describe, tuple(wanted), clock
-        self._picture: np.ndarray | None = None
-        self._scene: tuple[str, Sequence[SceneObject]] = '', ()
+        :param encoders: by coder.
+        :param describe: caption and objects of a picture; None: packets without text.
+        """
+        self.encoders, self.decoder, self.clock = encoders, decoder, clock
+        self._describe = describe
 
-    def codecs(self) -> list[str]:
-        """Those of the three outputs that are wanted."""
-        return list(self._wanted)
+    def describe(self, picture: np.ndarray) -> Words:
+        """Caption and objects as the robot would send them."""
+        caption, objects = self._describe(picture) if self._describe else ('', [])
+        return Words(caption, tuple(objects))
 
-    def start(self, picture: np.ndarray) -> None:
-        """Describe the picture as a robot would."""
-        self._picture = picture
-        self._scene = self._describe(picture) if self._describe else ('', ())
+    def still(self, picture: np.ndarray, words: Words, codecs: Sequence[OurCodec], max_bytes: int
+              ) -> Iterator[Candidate]:
+        """
+        Code a picture on its own; one packet for the names that differ in decoding only.
 
-    def produce(self, max_bytes: int) -> list[Candidate]:
-        """Up to three candidates of one packet."""
-        began = self._clock()
-        data = self._encode(max_bytes)
-        encoded = self._clock()
-        default = self._decoder.decode(data)
-        decode_s = self._clock() - encoded
-        pictures = self._outputs(data, default)
-        latent = len(default.packet.latent)
-        return [Candidate(name, picture, len(data), latent, max(0, len(data) - max_bytes), 0,
-                          default.packet.quality, generated, encoded - began, decode_s)
-                for name, (picture, generated) in pictures.items() if name in self._wanted]
+        Where no packet is that small, the smallest there is.
+        """
+        for coder, text in dict.fromkeys((c.coder, c.text) for c in codecs):
+            began = self.clock()
+            said = words if text else Words()
+            data = self._encode(picture, max_bytes, coder, said)
+            encode_s = self.clock() - began
+            same = [c for c in codecs if (c.coder, c.text) == (coder, text)]
+            for codec, (decoded, decode_s) in zip(same, self._outputs(data, same), strict=True):
+                yield candidate(codec, data, decoded, encode_s, decode_s)
 
-    def _encode(self, max_bytes: int) -> bytes:
-        if self._picture is None:
-            raise RuntimeError('call start(picture) first')
-        caption, objects = self._scene
+    def _encode(self, picture: np.ndarray, max_bytes: int, coder: str, words: Words) -> bytes:
+        encoder = self.encoders[coder]
         try:
-            return self._encoder.encode(self._picture, max_bytes, caption=caption, objects=objects)
+            return encoder.encode(picture, max_bytes, caption=words.caption, objects=words.objects)
         except BudgetError as error:   # as for the peers: the smallest there is, marked
-            return self._encoder.encode(self._picture, error.smallest, caption=caption,
-                                        objects=objects)
+            return encoder.encode(picture, error.smallest, caption=words.caption,
+                                  objects=words.objects)
 
-    def _outputs(self, data: bytes, default: DecodedPicture
-                 ) -> dict[str, tuple[np.ndarray, bool]]:
-        regenerated = default.regenerated
-        if regenerated is None and GENERATED in self._wanted:
-            regenerated = self._decoder.decode(data, generate=True).regenerated
-        outputs = {DEFAULT: (default.picture, default.regenerated is not None),
-                   PLAIN: (default.plain, False)}
-        if regenerated is not None:
-            outputs[GENERATED] = regenerated, True
-        return outputs
+    def _outputs(self, data: bytes, codecs: Sequence[OurCodec]
+                 ) -> list[tuple[DecodedPicture, float]]:
+        """Decode once for all names that give the same picture."""
+        done: dict[tuple[str, int | None], tuple[DecodedPicture, float]] = {}
+        if any(c.output == DEFAULT for c in codecs):
+            done[DEFAULT, None] = default = self.decode(data, OurCodec('', '', True, DEFAULT))
+            same = PLAIN if default[0].regenerated is None else GENERATED
+            done[same, None] = default
+        results = []
+        for codec in codecs:
+            key = codec.output, codec.steps
+            if key not in done:
+                done[key] = self.decode(data, codec)
+            results.append(done[key])
+        return results
+
+    def decode(self, data: bytes, codec: OurCodec, **state: Any) -> tuple[DecodedPicture, float]:
+        """Decode as a name says; the time it took in s. ``state`` goes to the decoder."""
+        began = self.clock()
+        generate = {DEFAULT: None, PLAIN: False, GENERATED: True}[codec.output]
+        decoded = self.decoder.decode(data, generate=generate, steps=codec.steps, **state)
+        return decoded, self.clock() - began
+
+
+def candidate(codec: OurCodec, data: bytes, decoded: DecodedPicture, encode_s: float,
+              decode_s: float) -> Candidate:
+    """Make the candidate of a packet and what was decoded from it."""
+    plain = codec.output == PLAIN or decoded.regenerated is None
+    packet = decoded.packet
+    parts = {'caption': len(packet.caption), 'objects': len(packet.objects),
+             'latent': len(packet.latent)}
+    detail = {'coder': packet.coder.name.lower(), 'quality': packet.quality, 'text': codec.text,
+              'parts': parts, 'caption': decoded.caption}
+    return Candidate(codec.name, decoded.plain if plain else decoded.picture, len(data),
+                     sum(parts.values()), PLAIN if plain else REGENERATED, encode_s, decode_s,
+                     detail, Words(decoded.caption, tuple(decoded.objects)))
+
+
+def load_ours(codecs: Sequence[OurCodec], device: str) -> OurCodecs:
+    """
+    Load coders, generator and, where a name carries text, detector and captioner.
+
+    :raises CheckpointError: if weights are missing.
+    """
+    from gsc_ros.decoder import SemanticDecoder
+    from gsc_ros.encoder import SemanticEncoder
+    describe = None
+    if any(c.text for c in codecs):
+        from gsc_ros.models.describe import load_describe
+        describe = load_describe(device=device)
+    encoders = {coder: SemanticEncoder(coder, device) for coder in {c.coder for c in codecs}}
+    return OurCodecs(encoders, SemanticDecoder(device), describe)
+
+
+def recall(sent: Words, words: Words, wanted: Sequence[SceneObject]) -> dict[str, float | None]:
+    """
+    Say what of caption and objects a packet conveys.
+
+    ``caption_recall``: share of the words of the robot's caption that were sent;
+    ``object_recall``: share of the objects ``wanted`` (the judge's, on the source) that were sent.
+    None where there is nothing to convey.
+    """
+    said, all_words = sent.caption.split(), words.caption.split()
+    kept = sum(min(said.count(word), all_words.count(word)) for word in set(all_words))
+    right = sum(right for _, _, right in matches(sent.objects, wanted))
+    return {'caption_recall': kept / len(all_words) if all_words else None,
+            'object_recall': right / len(wanted) if wanted else None}
+
+
+def peer_still(name: str, picture: np.ndarray, max_bytes: int, distance: Measure | None
+               ) -> Candidate:
+    """Code with a standard codec at its best scale and quality."""
+    from gsc_ros.evaluation import peers
+    result = peers.code_still(name, picture, max_bytes, distance=distance)
+    return Candidate(name, result.decoded, result.bytes, result.payload_bytes, PEER,
+                     result.encode_s, result.decode_s, as_table(result.detail))
+
+
+def as_table(detail: Any) -> dict[str, Any]:
+    """Turn the settings that a peer chose into JSON values for a row."""
+    return asdict(detail) if is_dataclass(detail) and not isinstance(detail, type) \
+        else dict(detail)
+
+
+def check_codecs(names: Sequence[str]) -> None:
+    """
+    See to it that there are names, all known.
+
+    :raises InvalidInputError: otherwise, listing the names.
+    """
+    from gsc_ros.evaluation.peers import PEERS
+    from gsc_ros.evaluation.video_codecs import VIDEO
+    known = [*PEERS, *VIDEO]
+    unknown = [name for name in names if parse_codec(name) is None and name not in known]
+    if unknown or not names:
+        ours = 'gsc[-auto|-learned|-hevc][-notext][-plain|-generated|-stepsN]'
+        raise InvalidInputError('--codecs', ', '.join(unknown) or 'empty',
+                                ', '.join((ours, *known)))

@@ -2,110 +2,73 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-import io
-import struct
-from typing import Any
+from dataclasses import dataclass
+import time
 
 from gsc_ros.codec.errors import InvalidInputError
-from gsc_ros.evaluation import x265
+from gsc_ros.evaluation.metrics import psnr
+from gsc_ros.evaluation.still_codecs import Codec, PEERS
 import numpy as np
 from PIL import Image
 
+__all__ = ['code_still', 'Distance', 'PeerDetail', 'PeerEncoder', 'PeerResult', 'PEERS', 'SCALES']
+
 SCALES = (1, 2, 4, 8)
 Distance = Callable[[np.ndarray, np.ndarray], float]
+Clock = Callable[[], float]
 
 
 @dataclass(frozen=True)
-class PeerPicture:
+class PeerDetail:
+    """What was chosen; ``exceeded`` is 0 where the file fits."""
+
+    scale: int       # the picture was shrunk by this factor
+    quality: int     # the codec's own quality setting
+    exceeded: int    # bytes above the ceiling
+
+
+@dataclass(frozen=True)
+class PeerResult:
     """What a peer made of one picture under one ceiling."""
 
-    picture: np.ndarray   # (H, W, 3) uint8, the source's size
-    size: int             # bytes of the whole file, as a receiver would need it
-    payload: int          # of these without the container
-    scale: int            # the picture was shrunk by this factor
-    quality: int          # the codec's own quality setting
-    exceeded: int         # bytes above the ceiling; 0 if it fits
+    bytes: int              # of the whole file, as a receiver would need it
+    payload_bytes: int      # of these without the container
+    decoded: np.ndarray     # (H, W, 3) uint8, the source's size
+    encode_s: float         # of one encoding with the chosen setting
+    decode_s: float
+    detail: PeerDetail
 
 
-@dataclass(frozen=True)
-class Codec:
+def code_still(name: str, picture: np.ndarray, max_bytes: int, *,
+               distance: Distance | None = None, clock: Clock = time.perf_counter) -> PeerResult:
     """
-    A codec as three functions; a higher quality makes a larger file.
+    Code a picture at the scale and quality that are best under a ceiling.
 
-    :param counted: 'file' holds the whole file under the ceiling, 'payload' only what is left
-        without the container (kinder to the codec than a real link is).
-    :param side_multiple: sides that it takes are multiples of this, and at least ``min_side``;
-        scales that would go below are left out.
+    Ceilings share their work where one picture (the same array) is asked for again.
+
+    :param name: a key of ``PEERS``.
+    :param picture: uint8 (H, W, 3).
+    :param distance: smaller is nearer; chooses the scale (PSNR if None).
+    :raises InvalidInputError: if the name is unknown or the picture is too small for the codec.
     """
-
-    name: str
-    qualities: range
-    encode: Callable[[Image.Image, int], bytes]
-    decode: Callable[[bytes], np.ndarray]
-    payload: Callable[[bytes], int]
-    counted: str = 'file'
-    side_multiple: int = 1
-    min_side: int = 1
-
-    def cost(self, data: bytes) -> int:
-        """Bytes that count against the ceiling."""
-        return len(data) if self.counted == 'file' else self.payload(data)
+    if name not in PEERS:
+        raise InvalidInputError('picture codec', name, sorted(PEERS))
+    encoder = _LATEST.get(name)
+    if encoder is None or encoder.picture is not picture:
+        _LATEST[name] = encoder = PeerEncoder(PEERS[name], picture, clock)
+    return encoder.best(max_bytes, distance or _minus_psnr)
 
 
-def _pillow_encoder(kind: str, **options: Any) -> Callable[[Image.Image, int], bytes]:
-    def encode(picture: Image.Image, quality: int) -> bytes:
-        stream = io.BytesIO()
-        picture.save(stream, kind, quality=quality, **options)
-        return stream.getvalue()
-    return encode
-
-
-def _pillow_decode(data: bytes) -> np.ndarray:
-    return np.asarray(Image.open(io.BytesIO(data)).convert('RGB'))
-
-
-def jpeg_payload(data: bytes) -> int:
-    """Bytes from the first start-of-scan marker on: without tables and headers."""
-    position = 2
-    while data[position + 1] != 0xDA:
-        position += 2 + int(struct.unpack_from('>H', data, position + 2)[0])
-    return len(data) - position
-
-
-def webp_payload(data: bytes) -> int:
-    """Bytes inside the VP8 chunk: without the RIFF and chunk headers."""
-    position = 12
-    while data[position:position + 4] != b'VP8 ':
-        position += 8 + (int(struct.unpack_from('<I', data, position + 4)[0]) + 1) // 2 * 2
-    return int(struct.unpack_from('<I', data, position + 4)[0])
-
-
-def avif_payload(data: bytes) -> int:
-    """Bytes inside the media data box: without the item and property boxes."""
-    position = 0
-    while data[position + 4:position + 8] != b'mdat':
-        position += int(struct.unpack_from('>I', data, position)[0])
-    return int(struct.unpack_from('>I', data, position)[0]) - 8
-
-
-JPEG = Codec('jpeg', range(1, 96),
-             _pillow_encoder('JPEG', optimize=True, progressive=True, subsampling='4:2:0'),
-             _pillow_decode, jpeg_payload)
-WEBP = Codec('webp', range(0, 96), _pillow_encoder('WEBP', method=6), _pillow_decode, webp_payload)
-AVIF = Codec('avif', range(0, 96), _pillow_encoder('AVIF', speed=6), _pillow_decode, avif_payload)
-AVIF_PAYLOAD = replace(AVIF, name='avif-payload', counted='payload')
-X265 = Codec('x265', range(0, x265.MAX_QP + 1), x265.encode, x265.decode, x265.payload,
-             side_multiple=2, min_side=x265.MIN_SIDE)
-X265_PAYLOAD = replace(X265, name='x265-payload', counted='payload')
-PEERS = {codec.name: codec for codec in (JPEG, WEBP, AVIF, AVIF_PAYLOAD, X265, X265_PAYLOAD)}
+def _minus_psnr(picture: np.ndarray, reference: np.ndarray) -> float:
+    return -psnr(picture, reference)
 
 
 class PeerEncoder:
     """One picture's encodings by one codec; ceilings share the work."""
 
-    def __init__(self, codec: Codec, picture: np.ndarray) -> None:
-        self.codec, self.picture = codec, picture
+    def __init__(self, codec: Codec, picture: np.ndarray, clock: Clock = time.perf_counter
+                 ) -> None:
+        self.codec, self.picture, self._clock = codec, picture, clock
         height, width = picture.shape[:2]
         unit = codec.side_multiple
         sizes = {scale: (unit * max(1, round(width / scale / unit)),
@@ -116,8 +79,8 @@ class PeerEncoder:
         if not self._shrunk:
             raise InvalidInputError('picture side', min(width, height),
                                     f'at least {codec.min_side} for {codec.name}')
-        self._files: dict[tuple[int, int], bytes] = {}
-        self._decoded: dict[tuple[int, int], np.ndarray] = {}
+        self._files: dict[tuple[int, int], tuple[bytes, float]] = {}
+        self._decoded: dict[tuple[int, int], tuple[np.ndarray, float]] = {}
 
     @property
     def scales(self) -> list[int]:
@@ -128,18 +91,22 @@ class PeerEncoder:
         """Encode, or take what was encoded before."""
         key = scale, quality
         if key not in self._files:
-            self._files[key] = self.codec.encode(self._shrunk[scale], quality)
-        return self._files[key]
+            began = self._clock()
+            data = self.codec.encode(self._shrunk[scale], quality)
+            self._files[key] = data, self._clock() - began
+        return self._files[key][0]
 
     def decoded(self, scale: int, quality: int) -> np.ndarray:
         """Decode and enlarge to the source's size."""
         key = scale, quality
         if key not in self._decoded:
-            small = Image.fromarray(self.codec.decode(self.file(scale, quality)))
+            data = self.file(scale, quality)
+            began = self._clock()
+            small = Image.fromarray(self.codec.decode(data))
             height, width = self.picture.shape[:2]
-            self._decoded[key] = np.asarray(
-                small.resize((width, height), Image.Resampling.BICUBIC))
-        return self._decoded[key]
+            picture = np.asarray(small.resize((width, height), Image.Resampling.BICUBIC))
+            self._decoded[key] = picture, self._clock() - began
+        return self._decoded[key][0]
 
     def best_quality(self, scale: int, max_bytes: int) -> int | None:
         """
@@ -159,7 +126,7 @@ class PeerEncoder:
                 high = middle - 1
         return low
 
-    def best(self, max_bytes: int, distance: Distance) -> PeerPicture:
+    def best(self, max_bytes: int, distance: Distance) -> PeerResult:
         """
         Take the scale whose picture is nearest to the original by ``distance``.
 
@@ -176,7 +143,12 @@ class PeerEncoder:
         scale = min(self.scales, key=lambda s: self.codec.cost(self.file(s, lowest)))
         return self._result((scale, lowest), max_bytes)
 
-    def _result(self, option: tuple[int, int], max_bytes: int) -> PeerPicture:
-        data = self.file(*option)
-        return PeerPicture(self.decoded(*option), len(data), self.codec.payload(data), *option,
-                           max(0, self.codec.cost(data) - max_bytes))
+    def _result(self, option: tuple[int, int], max_bytes: int) -> PeerResult:
+        picture, data = self.decoded(*option), self.file(*option)
+        detail = PeerDetail(*option, max(0, self.codec.cost(data) - max_bytes))
+        return PeerResult(len(data), self.codec.payload(data), picture, self._files[option][1],
+                          self._decoded[option][1], detail)
+
+
+# The latest picture of each codec, so that the next ceiling need not begin anew.
+_LATEST: dict[str, PeerEncoder] = {}

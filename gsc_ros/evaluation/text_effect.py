@@ -13,10 +13,10 @@ from gsc_ros.codec.bitstream import pack, unpack
 from gsc_ros.codec.caption import encode_caption
 from gsc_ros.decoder import SemanticDecoder
 from gsc_ros.encoder import SemanticEncoder
+from gsc_ros.evaluation.inputs import StillInput
+from gsc_ros.evaluation.inputs_find import find_inputs
 from gsc_ros.evaluation.metrics import VggMetric
-from gsc_ros.evaluation.stills import find_stills
-from gsc_ros.models.captioner import load_captioner
-from gsc_ros.models.detector import load_detector
+from gsc_ros.models.describe import load_describe
 import numpy as np
 from tqdm import tqdm
 
@@ -41,12 +41,12 @@ def measure(pictures: list[np.ndarray], bpp: float) -> dict[str, list[tuple[floa
         levels of 0..255) of each picture.
     """
     encoder, decoder, vgg = SemanticEncoder('hevc'), SemanticDecoder(), VggMetric()
-    detector, captioner = load_detector(), load_captioner()
+    describe = load_describe()
     rows: dict[str, list[tuple[float, float]]] = {}
     for picture in tqdm(pictures, unit='pic'):
-        objects = detector.detect(picture)
+        caption, objects = describe(picture)
         data = encoder.encode(picture, int(bpp * picture.shape[0] * picture.shape[1] / 8),
-                              caption=captioner.describe(picture, objects), objects=objects)
+                              caption=caption, objects=objects)
         outs = {name: decoder.decode(packet, generate=True).picture.astype(float)
                 for name, packet in variants(data).items()}
         for name, out in outs.items():
@@ -62,8 +62,9 @@ def main() -> None:
     parser.add_argument('--bpp', type=float, default=0.01)
     parser.add_argument('--limit', type=int, default=5, help='pictures of each folder')
     args = parser.parse_args()
-    stills = find_stills(args.input, [], args.limit)
-    rows = measure([still.read() for still in stills], args.bpp)
+    stills = [item for item in find_inputs(args.input, limit=args.limit)
+              if isinstance(item, StillInput)]
+    rows = measure([next(item.shots()).read() for item in stills], args.bpp)
     print('| text in the packet | VGG distance | change against no text |\n| --- | --- | --- |')
     for name, values in rows.items():
         distance, change = np.mean(values, axis=0)

@@ -1,0 +1,172 @@
+"""A segment of a stream at a link's rate: what the operator sees at any instant, and its price."""
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from gsc_ros.codec.errors import InvalidInputError
+from gsc_ros.evaluation.candidates import (
+    as_table,
+    Candidate,
+    OurCodec,
+    parse_codec,
+    PEER,
+    SOURCE,
+    Words,
+)
+from gsc_ros.evaluation.flicker import flicker, still_mask
+from gsc_ros.evaluation.streaming import send_clip, Sent
+from gsc_ros.evaluation.work import add, add_source, Item, Result, Worker
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Shown:
+    """
+    What one codec made of a segment, as far as rows need it.
+
+    Of every judged instant: what is on the screen, since how many pictures, and of its share of
+    the segment (from half-way to the last judged instant to half-way to the next, so that shares
+    add up) bytes, payload and flicker.
+    """
+
+    candidates: list[Candidate]
+    words: list[Words]
+    ages: list[int]
+    flickers: list[float | None]
+    pictures: int          # sent in the whole segment
+    wire_bytes: int        # of the whole segment, link headers included
+    detail: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Segment:
+    frames: Sequence[np.ndarray]
+    times_ns: Sequence[int]
+    still: Sequence[np.ndarray]    # between each frame and the next
+    shares: Sequence[range]        # of the frames, one for each judged one
+    judged: Sequence[int]
+    fps: float
+
+
+def measure_segment(worker: Worker, item: Item) -> Result:
+    """Code with every codec at every rate, then judge what is on the screen."""
+    segment = _read(worker, item)
+    # 1. code, and keep only what will be judged
+    made: list[tuple[float, Shown]] = []
+    for name, target in item.tasks:
+        if target is not None and parse_codec(name) is None:
+            made.append((target, _peer(worker, name, segment, target)))
+    made += _ours(worker, item, segment)
+    # 2. judge, instant by instant: what belongs to a source picture is worked out once
+    result = Result()
+    for place, at in enumerate(segment.judged):
+        source, shot = segment.frames[at], item.shots[at]
+        if (SOURCE, None) in item.tasks:
+            add_source(worker, result, item, shot, source)
+        for target, shown in made:
+            one = shown.candidates[place]
+            row = worker.row(item, shot, source, one, shown.words[place])
+            add(result, item, row | _stream_fields(segment, shown, place, target, row),
+                one.picture)
+    return result
+
+
+def _read(worker: Worker, item: Item) -> _Segment:
+    """Decode the pictures, as small as the robot would make them."""
+    from gsc_ros.nodes.images import shrink_to_width
+    width = worker.settings.live.max_width
+    frames = [shrink_to_width(shot.read(), width) for shot in item.shots]
+    shapes = {frame.shape for frame in frames}
+    if len(shapes) > 1:
+        raise InvalidInputError(f'{item.shots[0].where}: picture sizes', sorted(shapes),
+                                'one size in a stream; evaluate it with --bpp')
+    edges = [0, *((a + b + 1) // 2 for a, b in pairwise(item.judged)), len(frames)]
+    first_ns = item.shots[0].time_ns
+    return _Segment(frames, [shot.time_ns - first_ns for shot in item.shots],
+                    [still_mask(a, b) for a, b in pairwise(frames)],
+                    [range(a, b) for a, b in pairwise(edges)], item.judged, item.fps)
+
+
+def _stream_fields(segment: _Segment, shown: Shown, place: int, target: float, row: Any
+                   ) -> dict[str, Any]:
+    seconds = len(segment.frames) / segment.fps
+    return {'target_kbps': target, 'kbps': shown.wire_bytes * 8 / seconds / 1000,
+            'exceeded': max(0, round(shown.wire_bytes - target * 125 * seconds)),
+            'fps': shown.pictures / seconds, 'age_s': shown.ages[place] / segment.fps,
+            'seconds': len(segment.shares[place]) / segment.fps,
+            'metrics': row['metrics'] | {'flicker': shown.flickers[place]},
+            'detail': row['detail'] | shown.detail}
+
+
+def _peer(worker: Worker, name: str, segment: _Segment, kbps: float) -> Shown:
+    from gsc_ros.evaluation import video
+    clip = video.code_clip(name, segment.frames, segment.fps, kbps,
+                           distance=worker.judge.quick_distance,
+                           overhead_bytes=worker.settings.live.overhead_bytes)
+    sent = [i for i, size in enumerate(clip.frame_bytes) if size]
+    payload = clip.payload_bytes / max(1, sum(clip.frame_bytes))
+    candidates = []
+    for at, share in zip(segment.judged, segment.shares, strict=True):
+        size = sum(clip.frame_bytes[i] for i in share)
+        candidates.append(Candidate(name, clip.decoded[at], size, round(size * payload), PEER,
+                                    clip.encode_s / len(sent), clip.decode_s / len(sent)))
+    ages = [at - max((i for i in sent if i <= at), default=0) for at in segment.judged]
+    return Shown(candidates, [Words()] * len(candidates), ages, _flickers(segment, clip.decoded),
+                 len(sent), clip.total_bytes, as_table(clip.detail))
+
+
+def _ours(worker: Worker, item: Item, segment: _Segment) -> Iterator[tuple[float, Shown]]:
+    """One stream of packets for the names that differ in decoding only."""
+    groups: dict[tuple[float, str, bool], list[OurCodec]] = {}
+    for name, target in item.tasks:
+        codec = parse_codec(name)
+        if codec is not None and target is not None:
+            groups.setdefault((target, codec.coder, codec.text), []).append(codec)
+    for (target, _, _), codecs in groups.items():
+        sent = list(send_clip(worker.ours, codecs, segment.frames, segment.times_ns, target,
+                              worker.settings.live))
+        if not sent:
+            raise InvalidInputError('--kbps', f'{target:g}', 'enough for one packet of '
+                                    f'{item.shots[0].where}')
+        for codec in codecs:
+            yield target, _shown(worker, segment, codec, sent)
+
+
+def _shown(worker: Worker, segment: _Segment, codec: OurCodec, sent: Sequence[Sent]) -> Shown:
+    on_screen = _on_screen(segment, sent)
+    screen = [item.outputs[codec.name].picture for item in on_screen]
+    candidates = []
+    for at, share in zip(segment.judged, segment.shares, strict=True):
+        one = on_screen[at].outputs[codec.name]
+        inside = [s.outputs[codec.name] for s in sent if s.index in share]
+        candidates.append(Candidate(
+            codec.name, one.picture, sum(c.size for c in inside), sum(c.payload for c in inside),
+            one.variant, one.encode_s, one.decode_s, one.detail, one.sent))
+    overhead = worker.settings.live.overhead_bytes
+    return Shown(candidates, [on_screen[at].words for at in segment.judged],
+                 [at - on_screen[at].index for at in segment.judged], _flickers(segment, screen),
+                 len(sent), sum(len(s.data) + overhead for s in sent), {})
+
+
+def _on_screen(segment: _Segment, sent: Sequence[Sent]) -> list[Sent]:
+    """Return the newest picture sent by each frame's time; before the first: the first."""
+    result, newest = [], 0
+    for time_ns in segment.times_ns:
+        while newest + 1 < len(sent) and sent[newest + 1].sent_ns <= time_ns:
+            newest += 1
+        result.append(sent[newest])
+    return result
+
+
+def _flickers(segment: _Segment, screen: Sequence[np.ndarray]) -> list[float | None]:
+    """Mean flicker between consecutive instants in each share, grey levels."""
+    steps = [flicker(pair, still)
+             for pair, still in zip(pairwise(screen), segment.still, strict=True)]
+    result: list[float | None] = []
+    for share in segment.shares:
+        values = [v for v in steps[share.start:share.stop] if v is not None]
+        result.append(float(np.mean(values)) if values else None)
+    return result

@@ -1,0 +1,206 @@
+"""Streams at a rate: the live path's choice of pictures, and rows of what is on the screen."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from bag_maker import picture, SECOND_NS
+from gsc_ros.codec.bitstream import CoderId, pack, Packet, unpack
+from gsc_ros.codec.caption import decode_caption, encode_caption
+from gsc_ros.codec.errors import BudgetError, InvalidInputError
+from gsc_ros.codec.objects import SceneObject
+from gsc_ros.decoder import DecodedPicture
+from gsc_ros.evaluation import work
+from gsc_ros.evaluation.candidates import check_codecs, OurCodecs, parse_codec, Words
+from gsc_ros.evaluation.inputs import Shot
+from gsc_ros.evaluation.judges import JudgeSettings
+from gsc_ros.evaluation.streaming import LiveSettings, send_clip
+from gsc_ros.evaluation.work import Item, Worker, WorkSettings
+import numpy as np
+import pytest
+
+LIVE = LiveSettings(max_rate=2.0, min_bytes=150, max_bytes=1500, overhead_bytes=28, rtt_s=1.0)
+FPS, COUNT = 10, 40
+TIMES = [i * SECOND_NS // FPS for i in range(COUNT)]
+
+
+@dataclass
+class FakeCoder:
+    """
+    Encoder and decoder: a packet carries the mean level of its picture, and fills its ceiling.
+
+    Regeneration adds 20 grey levels.
+    """
+
+    share: float = 1.0
+    smallest: int = 0
+    sequences: list[int] = field(default_factory=list)
+    acknowledged: list[tuple[int, int]] = field(default_factory=list)
+
+    def encode(self, picture: np.ndarray, max_bytes: int, *, caption: str = '',
+               objects: Sequence[SceneObject] = (), sequence: int = 0, references: Any = None
+               ) -> bytes:
+        if max_bytes < self.smallest:
+            raise BudgetError(max_bytes, self.smallest)
+        if references is not None:
+            self._watch(references, sequence)
+        words = encode_caption(caption)
+        size = int(max_bytes * self.share) - 16 - len(words)
+        latent = bytes([round(float(picture.mean()))]) * size
+        return pack(Packet(CoderId.HEVC, picture.shape[1], picture.shape[0], 1, 2, 3, sequence,
+                           None, words, b'', latent))
+
+    def _watch(self, references: Any, sequence: int) -> None:
+        self.sequences.append(sequence)
+        if len(self.sequences) > 1:
+            return
+        known = references.acknowledge
+
+        def acknowledge(number: int) -> None:
+            self.acknowledged.append((len(self.sequences), number))
+            known(number)
+        references.acknowledge = acknowledge
+
+    def decode(self, data: bytes, *, steps: int | None = None, generate: bool | None = None,
+               references: Any = None) -> DecodedPicture:
+        packet = unpack(data)
+        plain = np.full((packet.height, packet.width, 3), packet.latent[0], np.uint8)
+        made = None if generate is False else plain + (steps or 20)
+        return DecodedPicture(packet, plain, made, decode_caption(packet.caption), [], 0.0)
+
+
+def ours(coder: FakeCoder, caption: str = 'a street') -> OurCodecs:
+    ticks = iter(range(10 ** 9))
+    return OurCodecs({'auto': coder}, coder, lambda _: (caption, []),  # type: ignore[arg-type,dict-item]
+                     clock=lambda: next(ticks))
+
+
+def frames(count: int = COUNT) -> list[np.ndarray]:
+    return [np.full((32, 48, 3), 5 * i, np.uint8) for i in range(count)]
+
+
+def codecs(*names: str) -> list[Any]:
+    return [parse_codec(name) for name in names]
+
+
+@pytest.mark.parametrize('kbps', [2, 8, 32])
+def test_the_link_s_ceiling_is_kept_and_used(kbps: float) -> None:
+    sent = list(send_clip(ours(FakeCoder()), codecs('gsc'), frames(), TIMES, kbps, LIVE))
+    wire = [(s.sent_ns, len(s.data) + 28) for s in sent]
+    for time_ns, _ in wire:
+        window = sum(size for t, size in wire if time_ns <= t < time_ns + SECOND_NS)
+        assert window <= kbps * 125
+    spent = sum(size for _, size in wire)
+    assert spent <= kbps * 125 * (COUNT / FPS + 1)
+    if kbps < 32:   # there two pictures of 1500 bytes a second are all that is wanted
+        assert spent > 0.7 * kbps * 125 * COUNT / FPS
+    assert all(s.sent_ns >= TIMES[s.index] for s in sent)
+    assert [s.index for s in sent] == sorted({s.index for s in sent})
+
+
+def test_acknowledgements_arrive_after_a_round_trip() -> None:
+    coder = FakeCoder()
+    sent = list(send_clip(ours(coder), codecs('gsc'), frames(), TIMES, 8, LIVE))
+    assert coder.sequences == list(range(len(sent)))
+    assert coder.acknowledged
+    for encoded, number in coder.acknowledged:   # before picture `encoded` was made
+        assert sent[number].sent_ns + SECOND_NS <= sent[encoded].sent_ns
+
+
+def test_what_does_not_fit_is_not_sent() -> None:
+    assert not list(send_clip(ours(FakeCoder(smallest=10 ** 4)), codecs('gsc'), frames(), TIMES,
+                              8, LIVE))
+
+
+def item(tasks: Sequence[tuple[str, float | None]]) -> Item:
+    shots = tuple(Shot(i, TIMES[i], TIMES[i], 'pixels', picture, 'clip')
+                  for i, picture in enumerate(frames()))
+    return Item('clip', 'set', '', shots, tuple(tasks), (3, 14, 29, 35), float(FPS))
+
+
+def worker(monkeypatch: pytest.MonkeyPatch, *names: str) -> Worker:
+    monkeypatch.setattr(work, 'load_ours', lambda *_: ours(FakeCoder()))
+    return Worker(WorkSettings(names, JudgeSettings(('psnr',)), LIVE))
+
+
+def test_rows_show_what_is_on_the_screen(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ('gsc', 'gsc-plain', 'gsc-notext-plain', 'gsc-steps4')
+    result = worker(monkeypatch, *names).measure(
+        item([('source', None), *((name, 8.0) for name in names)]))
+    assert result.problem == ''
+    rows = {(r['codec'], r['index']): r for r in result.rows}
+    assert len(rows) == len(result.rows) == 5 * 4
+    sent = list(send_clip(ours(FakeCoder()), codecs('gsc'), frames(), TIMES, 8, LIVE))
+    for (codec, index), row in rows.items():
+        if codec == 'source':
+            continue
+        newest = max(s.index for s in sent if s.sent_ns <= TIMES[index])
+        assert row['age_s'] == pytest.approx((index - newest) / FPS)
+        # the screen shows the mean level of the newest picture, 5 levels a picture
+        error = 5.0 * (index - newest) - {'gsc': 20, 'gsc-steps4': 4}.get(codec, 0)
+        expected = 100 if error == 0 else 10 * np.log10(255 ** 2 / error ** 2)
+        assert row['metrics']['psnr'] == pytest.approx(expected)
+        assert row['variant'] == ('plain' if codec.endswith('plain') else 'regenerated')
+        assert row['detail']['caption'] == ('' if 'notext' in codec else 'a street')
+        assert row['target_kbps'] == 8
+        assert row['exceeded'] == 0
+    for codec in names:
+        mine = [row for (name, _), row in rows.items() if name == codec]
+        assert sum(row['seconds'] for row in mine) == pytest.approx(COUNT / FPS)
+        wire = sum(row['bytes'] for row in mine) + 28 * len(sent)
+        assert mine[0]['kbps'] == pytest.approx(wire * 8 / (COUNT / FPS) / 1000)
+        assert mine[0]['fps'] == pytest.approx(len(sent) / (COUNT / FPS))
+
+
+def test_video_codecs_get_rows_of_the_same_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+    moving = tuple(Shot(i, TIMES[i], TIMES[i], 'pixels', picture(i, 64, 64), 'clip')
+                   for i in range(10))
+    clip = Item('clip', 'set', '', moving, (('h264', 16.0),), (2, 8), float(FPS))
+    result = worker(monkeypatch, 'h264').measure(clip)
+    assert result.problem == ''
+    assert [row['index'] for row in result.rows] == [2, 8]
+    for row in result.rows:
+        assert row['variant'] == 'peer'
+        assert row['metrics']['psnr'] > 10
+        assert row['kbps'] <= 16 or row['exceeded']
+
+
+def test_a_stream_of_two_sizes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    mixed = item([('gsc', 8.0)])
+    odd = Shot(40, 0, TIMES[-1] + 1, 'pixels', np.zeros((32, 32, 3), np.uint8), 'clip')
+    result = worker(monkeypatch, 'gsc').measure(
+        Item('clip', 'set', '', (*mixed.shots, odd), mixed.tasks, (3,), float(FPS)))
+    assert 'one size' in result.problem
+    assert not result.fatal
+
+
+def test_too_thin_a_link_is_a_problem_with_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(work, 'load_ours', lambda *_: ours(FakeCoder(smallest=4000)))
+    result = Worker(WorkSettings(('gsc',), JudgeSettings(('psnr',)), LIVE)).measure(
+        item([('gsc', 2.0)]))
+    assert '--kbps is 2' in result.problem
+
+
+def test_one_packet_serves_all_ways_of_decoding() -> None:
+    coder = FakeCoder()
+    made = list(ours(coder).still(frames(1)[0], Words('a street'), codecs(
+        'gsc', 'gsc-plain', 'gsc-generated', 'gsc-steps4', 'gsc-notext'), 400))
+    assert [(c.codec, c.variant) for c in made] == [
+        ('gsc', 'regenerated'), ('gsc-plain', 'plain'), ('gsc-generated', 'regenerated'),
+        ('gsc-steps4', 'regenerated'), ('gsc-notext', 'regenerated')]
+    assert made[0].picture is made[2].picture   # judged once
+    assert made[3].picture[0, 0, 0] == 4
+    assert {c.size for c in made} == {400}
+    assert [c.sent == Words('a street') for c in made] == [True] * 4 + [False]
+
+
+def test_names_of_codecs() -> None:
+    codec = parse_codec('gsc-hevc-notext-steps4')
+    assert codec is not None
+    assert (codec.coder, codec.text, codec.output, codec.steps) == ('hevc', False, 'generated', 4)
+    assert parse_codec('gsc-steps') is None
+    check_codecs(['gsc', 'gsc-learned-plain', 'jpeg', 'av1'])
+    for names in ([], ['gsc-fast'], ['gif']):
+        with pytest.raises(InvalidInputError, match='codecs'):
+            check_codecs(names)
