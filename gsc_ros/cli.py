@@ -6,11 +6,13 @@ from collections.abc import Sequence
 import importlib
 import logging
 import sys
+from types import ModuleType
 
 from gsc_ros import __version__
 from gsc_ros.codec.errors import GscError
 
-COMMANDS = ('encode', 'decode', 'info', 'evaluate', 'train', 'run', 'demo')
+COMMANDS = ('encode', 'decode', 'info', 'evaluate', 'bag', 'train', 'run', 'demo', 'doctor',
+            'fetch-prior')
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -21,17 +23,20 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument('--version', action='version', version=f'gsc {__version__}')
     subparsers = parser.add_subparsers(dest='command', required=True, metavar='COMMAND')
     for name in COMMANDS:
-        importlib.import_module(f'gsc_ros.commands.{name}').add_parser(subparsers)
+        _module(name).add_parser(subparsers)
     return parser
+
+
+def _module(command: str) -> ModuleType:
+    return importlib.import_module(f'gsc_ros.commands.{command.replace("-", "_")}')
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     logging.basicConfig(format='gsc: %(levelname)s: %(message)s', level=logging.WARNING)
     args = build_parser().parse_args(argv)
-    command = importlib.import_module(f'gsc_ros.commands.{args.command}')
     try:
-        return int(command.run(args))
+        return int(_module(args.command).run(args))
     except (GscError, OSError) as error:
         print(f'gsc: error: {error}', file=sys.stderr)
         return 1

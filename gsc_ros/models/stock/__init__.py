@@ -1,0 +1,1 @@
+"""Rectified-flow models of others, through diffusers, weights untouched (docs/PRIORS.md)."""
