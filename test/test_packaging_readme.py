@@ -1,29 +1,29 @@
-"""README.md tells the truth about parameters, commands and files."""
+"""README.md and docs/NODES.md tell the truth about parameters, commands and files."""
 from pathlib import Path
 import re
 
 from gsc_ros.cli import build_parser, COMMANDS
-from gsc_ros.nodes.tables import DECODER, DETECTOR, ENCODER, LINK
+from gsc_ros.nodes.tables import TABLES
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / 'README.md').read_text()
-TABLES = {'encoder': ENCODER, 'decoder': DECODER, 'detector': DETECTOR, 'link': LINK}
+NODES = (ROOT / 'docs' / 'NODES.md').read_text()
+TEXTS = {'README.md': README, 'docs/NODES.md': NODES}
 
 
 @pytest.mark.parametrize('node', TABLES)
-def test_every_parameter_stands_in_the_readme_with_its_default(node: str) -> None:
+def test_every_parameter_is_documented_with_its_default(node: str) -> None:
     for parameter in TABLES[node].parameters:
         row = f'| `{parameter.name}` | '
-        rows = [line for line in README.splitlines() if line.startswith(row)]
+        rows = [line for line in NODES.splitlines() if line.startswith(row)]
         assert any(f'`{parameter.default}`' in line for line in rows), f'{node}: {row}'
 
 
-def test_linked_files_exist() -> None:
-    links = re.findall(r'\]\((?!https?:)([^)#]+)\)', README)
-    assert links
-    for link in links:
-        assert (ROOT / link).exists(), link
+@pytest.mark.parametrize('file', TEXTS)
+def test_linked_files_exist(file: str) -> None:
+    for link in re.findall(r'\]\((?!https?:)([^)#]+)\)', TEXTS[file]):
+        assert (ROOT / file).parent.joinpath(link).exists(), link
 
 
 def test_every_command_has_help(capsys: pytest.CaptureFixture[str]) -> None:
