@@ -5,7 +5,7 @@ from __future__ import annotations
 from gsc_ros.codec.classes import COCO_NAMES
 from gsc_ros.codec.errors import InvalidInputError, PacketError
 from gsc_ros.codec.objects import decode_objects, encode_objects, SceneObject
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 import pytest
 
@@ -15,6 +15,7 @@ OBJECTS = st.builds(
     st.integers(0, 79), st.floats(0, 1), SPANS, SPANS)
 
 
+@example([SceneObject(0, 0.0, (0.0, 0.2238733879681492, 1.0, 0.224609375))])
 @given(st.lists(OBJECTS, max_size=30))
 def test_round_trip_within_the_steps(objects):
     data = encode_objects(objects)

@@ -219,13 +219,15 @@ def test_learned_packets_stand_alone_in_a_stream(decoder: SemanticDecoder) -> No
 
 def test_models_are_looked_for_at_once_and_loaded_when_needed(
         monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    def refuse(device: str) -> None:
+    def refuse(*_: str) -> None:
         raise AssertionError('loaded too early')
-    monkeypatch.setattr(decoder_module, 'load_prior', refuse)
+    monkeypatch.setattr(decoder_module, 'load_generator', refuse)
     monkeypatch.setattr(decoder_module, 'load_autoencoder', refuse)
     SemanticDecoder().decode(packet(SemanticEncoder('hevc')), generate=False)
     with pytest.raises(AssertionError, match='too early'):
         SemanticDecoder().decode(packet(SemanticEncoder('hevc')), generate=True)
+    with pytest.raises(AssertionError, match='too early'):
+        SemanticDecoder().preload()
     damaged = tmp_path / 'prior.safetensors'
     for _ in range(2):
         monkeypatch.setattr(decoder_module, 'PRIOR_FILE', damaged)

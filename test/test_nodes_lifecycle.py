@@ -242,7 +242,7 @@ def test_encoder_serves_several_compressed_cameras(start, stand_in_encoder):
 def test_encoder_survives_failures(start, stand_in_encoder):
     """Over budget and unexpected errors are counted; the next picture is encoded."""
     bench = start(cameras='["image"]', detector='none', caption_source='none', max_rate='50.0',
-                  bytes_per_second='50000')
+                  bytes_per_second='50000', diagnostics_period='60.0')
     node = bench.add(EncoderNode())
     assert node.autostart()
     source = bench.probe.create_publisher(Image, '/image', output_qos())
@@ -302,8 +302,12 @@ class StandInDecoder:
 
     followed: list[int] = []
 
-    def __init__(self, device: str) -> None:
+    def __init__(self, device: str, prior: str) -> None:
+        assert (device, prior) == ('cpu', 'embedded')
         self.followed.clear()
+
+    def preload(self) -> None:
+        """As SemanticDecoder.preload."""
 
     def follow(self, data: bytes, references: Any) -> None:
         """As SemanticDecoder.follow."""

@@ -103,8 +103,8 @@ def test_executables_are_installed_and_lead_to_code(installed):
     entry_points.read(next(package.glob('python3*/site-packages/gsc_ros-*/entry_points.txt')))
     scripts = dict(entry_points['console_scripts'])
     assert set(scripts) == {
-        'gsc', 'encoder_node', 'decoder_node', 'detector_node', 'link_node', 'player_node',
-        'recorder_node'}
+        'gsc', 'encoder_node', 'decoder_node', 'detector_node', 'link_node', 'link_robot_node',
+        'link_base_node', 'player_node', 'recorder_node'}
     for script, target in scripts.items():
         assert os.access(package / 'gsc_ros' / script, os.X_OK)
         module, function = target.split(':')

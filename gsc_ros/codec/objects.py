@@ -59,9 +59,12 @@ def _encode_object(item: SceneObject) -> bytes:
 
 def _quantise_span(low: float, high: float) -> tuple[int, int]:
     """First and last cell (inclusive, 0..127) of a span; never empty."""
-    first = min(round(low * _EDGE_STEPS), _EDGE_STEPS - 1)
-    last = round(high * _EDGE_STEPS) - 1
-    return first, max(first, last)
+    first, last = round(low * _EDGE_STEPS), round(high * _EDGE_STEPS) - 1
+    if first <= last:
+        return first, last
+    # thinner than a cell: the one that holds its middle, so that no edge moves further than that
+    middle = min(int((low + high) / 2 * _EDGE_STEPS), _EDGE_STEPS - 1)
+    return middle, middle
 
 
 def decode_objects(data: bytes) -> list[SceneObject]:
