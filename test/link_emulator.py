@@ -89,7 +89,7 @@ class Passage:
 
     at_ns: int
     size: int
-    queue_ns: int   # until its last bit was on the line
+    queue_ns: int   # until its first bit was on the line
     fate: str       # 'arrived', 'lost', 'overflow'
     arrives_ns: int | None
 
@@ -105,14 +105,15 @@ class Line:
     def __post_init__(self) -> None:
         """Start idle."""
         self._chance = random.Random(self.seed)
-        self._channel = Channel(self.settings.loss, self._chance)
+        # Its own chance: bad times are then the same in every run, whatever is sent when.
+        self._channel = Channel(self.settings.loss, random.Random(self.seed))
         self._free_ns = self._last_ns = 0
 
     def offer(self, size: int, at_ns: int) -> int | None:
         """When a datagram of ``size`` wire bytes given at ``at_ns`` arrives; None: it does not."""
-        left_ns = self._left_ns(max(at_ns, self._free_ns), size * 8)
-        queue_ns = left_ns - at_ns
-        if max(0, self._free_ns - at_ns) > self.settings.queue_s * SECOND_NS:
+        queue_ns = max(0, self._free_ns - at_ns)
+        left_ns = self._left_ns(at_ns + queue_ns, size * 8)
+        if queue_ns > self.settings.queue_s * SECOND_NS:
             return self._note(Passage(at_ns, size, queue_ns, 'overflow', None))
         self._free_ns = left_ns
         if self._channel.loses(left_ns):

@@ -26,7 +26,8 @@ from gsc_ros.link.transports import open_transport  # noqa: E402
 from gsc_ros.nodes.link_io import LinkIo  # noqa: E402
 
 PERIOD_S = 0.3
-SMALLEST, FILLED = 100, 0.85   # bytes of a packet; share of the allowed rate that is used
+SMALLEST, LARGEST = 100, 1100   # bytes of a packet; by default they fit into one datagram
+FILLED = 0.85   # share of the allowed rate that is used
 
 
 def packet_of(sequence: int, size: int) -> bytes:
@@ -67,7 +68,8 @@ def robot(url: str, settings: LinkSettings, streams: int) -> None:
     while True:
         period_s = max(PERIOD_S, streams * (SMALLEST + 50) / (FILLED * endpoint.allowed_rate))
         room = int(FILLED * endpoint.allowed_rate * period_s / streams)
-        size = max(SMALLEST, room - settings.overhead_bytes * (1 + room // settings.mtu) - 20)
+        headers = settings.overhead_bytes * (1 + room // settings.mtu) + 20
+        size = min(max(SMALLEST, room - headers), LARGEST)
         for stream in range(streams):
             with link.use() as end:
                 end.offer(stream, sequence % 65536, time.time_ns(), packet_of(sequence, size),

@@ -174,7 +174,7 @@ class Rig:
             'encoder': self._spec('encoder', {
                 'cameras': [stream.removesuffix('/gsc') for stream in streams], 'coder': 'hevc',
                 'detector': 'none', 'caption_source': 'none',
-                'bytes_per_second': 8000,  # what the link allows is less
+                'bytes_per_second': 8000, 'max_bytes': 1100,  # one datagram; the link allows less
                 **encoder}),
             'link_robot': self._spec('link_robot', {'streams': streams, 'link': urls[0], **robot}),
             'link_base': self._spec('link_base', {'prefix': PREFIX, 'link': urls[1], **base})}

@@ -25,6 +25,7 @@ pytestmark = pytest.mark.slow
 DOMAINS = (2 + 2 * (os.getpid() % 45), 3 + 2 * (os.getpid() % 45))
 SECONDS = 15.0
 SCENES = scenes(5.0)
+SEED = 7   # as in test_link_emulated.py
 
 
 @pytest.fixture(scope='module')
@@ -39,7 +40,7 @@ def running(tmp_path_factory, request) -> Iterator[tuple[Rig, Forwarder, Watch]]
     with ExitStack() as stack:
         ends = LoopbackEnds(*ports)
         line = SCENES[1].line
-        link = stack.enter_context(Forwarder(ends, line, line, seed=1))
+        link = stack.enter_context(Forwarder(ends, line, line, SEED))
         urls = [f'udp://127.0.0.1:{remote}?bind=127.0.0.1:{bind}'
                 for remote, bind in zip(ends.ports, ports, strict=True)]
         rig = stack.enter_context(Rig(
@@ -70,7 +71,8 @@ def test_scene(running, scene):
     result = outcome(scene, watch.crossings(), link.up, start_ns, end_ns)
     offered = sorted(a.arrived_ns for a in watch.offered if start_ns < a.arrived_ns < end_ns)
     pause_s = max(b - a for a, b in itertools.pairwise([start_ns, *offered, end_ns])) / 1e9
-    assert faults(relaxed(scene, len(offered) / SECONDS, pause_s), result) == []
+    # a busy machine stretches times; bench/link_scenarios.py holds the links' own limits
+    assert faults(relaxed(scene, len(offered) / SECONDS, pause_s), result, slack=2.0) == []
     decoded = [a for a in watch.pictures if start_ns < a.arrived_ns < end_ns]
     assert len(decoded) >= result.pictures - 3
 
