@@ -21,7 +21,9 @@ from link_rig import clip_pictures, moving_pictures, Rig, until, Watch, watched 
 from link_scenes import faults, outcome, Scene, scenes  # noqa: E402
 from test_link_emulated import free_port  # noqa: E402
 
-pytestmark = pytest.mark.slow
+# Minutes long, and killed DDS peers have left threads spinning in the process of the tests.
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(
+    'GSC_SLOW' not in os.environ, reason='set GSC_SLOW=1 to run it, alone')]
 DOMAINS = (2 + 2 * (os.getpid() % 45), 3 + 2 * (os.getpid() % 45))
 SECONDS = 15.0
 SCENES = scenes(5.0)
