@@ -1,8 +1,9 @@
 """The one way from a packet to a picture: live nodes, CLI and evaluation all come through here."""
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 from gsc_ros.codec.bitstream import CoderId, Packet, unpack
 from gsc_ros.codec.caption import decode_caption
@@ -60,7 +61,7 @@ class _Plain:
     words: bytes
     things: bytes
     bpp: float
-    sent: Sent
+    sent: Callable[[], Sent]
 
 
 class SemanticDecoder:
@@ -127,7 +128,8 @@ class SemanticDecoder:
             regenerated = self._generator.regenerate(
                 plain.picture, bpp=plain.bpp, coder=packet.coder, caption=caption,
                 objects=objects, seed=packet.seed if seed is None else seed, steps=steps,
-                sent=plain.sent, last=last)
+                sent=plain.sent() if self._generator.prior.running.consistency else None,
+                last=last)
         bpp = 8 * len(data) / (packet.width * packet.height)
         return DecodedPicture(packet, plain.picture, regenerated, caption, objects, bpp)
 
@@ -146,10 +148,10 @@ class SemanticDecoder:
         if packet.coder == CoderId.HEVC:
             found = decode_packet(packet, references)
             return _Plain(enlarge(found.planes, *size), found.words, found.things, found.bpp,
-                          SentPlanes(found.planes, found.qp, self._device))
+                          partial(SentPlanes, found.planes, found.qp, self._device))
         if packet.fingerprint != self._learned.fingerprint:
             raise ModelMismatchError(packet.fingerprint, self._learned.fingerprint)
         coded = Coded(packet.quality, packet.latent)
         return _Plain(self._learned.decode(coded, *size), packet.caption, packet.objects,
                       8 * len(packet.latent) / (packet.width * packet.height),
-                      SentSymbols(self._learned, coded, *size))
+                      partial(SentSymbols, self._learned, coded, *size))

@@ -8,17 +8,18 @@ from typing import Any, Protocol, TYPE_CHECKING
 from gsc_ros.codec.classes import COCO_NAMES
 from gsc_ros.codec.errors import InvalidInputError
 from gsc_ros.codec.objects import SceneObject
-from gsc_ros.evaluation.metrics import Agreement, box_iou
+from gsc_ros.evaluation.metrics import Agreement, Match, matches
 import numpy as np
+
+__all__ = [
+    'class_counts', 'confident', 'count', 'Detects', 'figures', 'load_judge_detector', 'matches',
+    'pooled_map', 'read_labels']
 
 if TYPE_CHECKING:
     from gsc_ros.evaluation.rows import Row
 
 # Detections count for F1 from here on; average precision also takes the doubtful ones.
 CONFIDENCE, LEAST_CONFIDENCE = 0.25, 0.05
-MIN_IOU = 0.5
-# (class id, score, whether it is right)
-Match = tuple[int, float, bool]
 
 
 class Detects(Protocol):
@@ -46,25 +47,6 @@ def load_judge_detector(file: Path | None, device: str, threads: int) -> Detects
 def confident(objects: Iterable[SceneObject]) -> list[SceneObject]:
     """Objects that a user would be shown."""
     return [item for item in objects if item.score >= CONFIDENCE]
-
-
-def matches(found: Sequence[SceneObject], wanted: Sequence[SceneObject]) -> list[Match]:
-    """
-    Say for each found object, best score first, whether it is right.
-
-    It is right if a wanted object of its class overlaps it by ``MIN_IOU`` and is not taken yet
-    (as PASCAL VOC counts). Leaving out low scores does not change the others.
-    """
-    free = list(wanted)
-    result: list[Match] = []
-    for item in sorted(found, key=lambda o: -o.score):
-        rivals = [(box_iou(item.box, o.box), i) for i, o in enumerate(free)
-                  if o.class_id == item.class_id]
-        best = max(rivals, default=(0.0, -1))
-        if best[0] >= MIN_IOU:
-            free.pop(best[1])
-        result.append((item.class_id, item.score, best[0] >= MIN_IOU))
-    return result
 
 
 def count(found: Sequence[Match], wanted: int) -> Agreement:

@@ -117,11 +117,10 @@ class Input(Protocol):
 
 
 @dataclass(frozen=True)
-class StillInput:
-    """A picture file; its set is the folder that it lies in."""
+class _FileInput:
+    """A file; its set is the folder that it lies in."""
 
     path: Path
-    stream = False
 
     @property
     def dataset(self) -> str:
@@ -132,6 +131,13 @@ class StillInput:
     def name(self) -> str:
         """Folder and file."""
         return f'{self.dataset}/{self.path.name}'
+
+
+@dataclass(frozen=True)
+class StillInput(_FileInput):
+    """A picture file."""
+
+    stream = False
 
     @property
     def stem(self) -> str:
@@ -171,22 +177,11 @@ class FolderInput:
 
 
 @dataclass(frozen=True)
-class VideoInput:
+class VideoInput(_FileInput):
     """A video file."""
 
-    path: Path
     stream = True
     stem = ''
-
-    @property
-    def dataset(self) -> str:
-        """Name of the folder."""
-        return self.path.parent.resolve().name
-
-    @property
-    def name(self) -> str:
-        """Folder and file."""
-        return f'{self.dataset}/{self.path.name}'
 
     def shots(self, pace: Pace = Pace()) -> Iterator[Shot]:
         """Frames, decoded one after the other."""

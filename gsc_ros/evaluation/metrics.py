@@ -148,6 +148,11 @@ def box_iou(a: Sequence[float], b: Sequence[float]) -> float:
     return common / (areas - common)
 
 
+MIN_IOU = 0.5
+# (class id, score, whether it is right)
+Match = tuple[int, float, bool]
+
+
 @dataclass(frozen=True)
 class Agreement:
     """How detections on the decoded picture (``found``) agree with those on the original."""
@@ -173,22 +178,36 @@ class Agreement:
         return 1 - self.matched / self.wanted if self.wanted else 0.0
 
 
-def agreement(found: Sequence[SceneObject], wanted: Sequence[SceneObject],
-              min_iou: float = 0.5) -> Agreement:
+def matches(found: Sequence[SceneObject], wanted: Sequence[SceneObject],
+            min_iou: float = MIN_IOU) -> list[Match]:
     """
-    Match detections of equal class, the best score first, each at most once (as PASCAL VOC does).
+    Say for each found object, best score first, whether it is right.
 
-    :param found: detections on the decoded picture.
-    :param wanted: detections on the original.
+    It is right if a wanted object of its class overlaps it by ``min_iou`` and is not taken yet
+    (as PASCAL VOC counts). Leaving out low scores does not change the others.
     """
     free = list(wanted)
+    result: list[Match] = []
     for item in sorted(found, key=lambda o: -o.score):
         rivals = [(box_iou(item.box, o.box), i) for i, o in enumerate(free)
                   if o.class_id == item.class_id]
         best = max(rivals, default=(0.0, -1))
         if best[0] >= min_iou:
             free.pop(best[1])
-    return Agreement(len(wanted) - len(free), len(found), len(wanted))
+        result.append((item.class_id, item.score, best[0] >= min_iou))
+    return result
+
+
+def agreement(found: Sequence[SceneObject], wanted: Sequence[SceneObject],
+              min_iou: float = MIN_IOU) -> Agreement:
+    """
+    Count the matches of all detections, whatever their score.
+
+    :param found: detections on the decoded picture.
+    :param wanted: detections on the original.
+    """
+    right = sum(right for _, _, right in matches(found, wanted, min_iou))
+    return Agreement(right, len(found), len(wanted))
 
 
 @dataclass(frozen=True)

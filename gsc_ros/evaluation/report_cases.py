@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from gsc_ros.evaluation.figures import FIGURES
-from gsc_ros.evaluation.report_rows import figure, Picture, Row, Track
+from gsc_ros.evaluation.report_rows import figure, Picture, Track
+from gsc_ros.evaluation.rows import Row
 import numpy as np
 from PIL import Image
 

@@ -5,11 +5,10 @@ from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 import json
 from pathlib import Path
-from typing import Any
 
 from gsc_ros.codec.errors import InvalidInputError
+from gsc_ros.evaluation.rows import complete_lines, Row
 
-Row = dict[str, Any]
 Picture = tuple[str, int]      # input, index
 ALL, SOURCE = 'all', 'source'
 UNITS = {'bpp': 'bits per pixel', 'kbps': 'kbit/s'}
@@ -25,11 +24,8 @@ def read_rows(folder: Path) -> list[Row]:
 
     :raises InvalidInputError: if there is none, or if a line is no row; names file and line.
     """
-    rows = []
-    for path in sorted(folder.glob('*.jsonl')):
-        with path.open() as lines:
-            rows += [_row(path, number, line) for number, line in enumerate(lines, 1)
-                     if line.endswith('\n')]
+    rows = [_row(path, number, line) for path in sorted(folder.glob('*.jsonl'))
+            for number, line in complete_lines(path)]
     if not rows:
         raise InvalidInputError('rows', str(folder), 'a folder with *.jsonl; run gsc evaluate')
     return rows

@@ -17,9 +17,9 @@ from gsc_ros.evaluation.report_rows import (
     headline_codec,
     Picture,
     rate,
-    Row,
     Track,
 )
+from gsc_ros.evaluation.rows import Row
 import numpy as np
 
 Table = dict[str, Any]

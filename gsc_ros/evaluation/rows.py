@@ -31,18 +31,23 @@ def read_rows(folder: Path) -> Iterator[Row]:
         yield from _read(path)
 
 
-def _read(path: Path) -> Iterator[Row]:
+def complete_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Lines of a file and their numbers from 1 on; a last one cut by a kill is left out."""
     with path.open() as lines:
         for number, line in enumerate(lines, 1):
-            if not line.endswith('\n'):
-                return
-            try:
-                row = json.loads(line)
-                key_of(row)
-            except (ValueError, KeyError, TypeError) as error:
-                raise InvalidInputError(f'{path} line {number}', repr(line[:40]),
-                                        'a row; delete the file to measure anew') from error
-            yield row
+            if line.endswith('\n'):
+                yield number, line
+
+
+def _read(path: Path) -> Iterator[Row]:
+    for number, line in complete_lines(path):
+        try:
+            row = json.loads(line)
+            key_of(row)
+        except (ValueError, KeyError, TypeError) as error:
+            raise InvalidInputError(f'{path} line {number}', repr(line[:40]),
+                                    'a row; delete the file to measure anew') from error
+        yield row
 
 
 class RowStore:

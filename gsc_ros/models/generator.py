@@ -21,7 +21,6 @@ from torch import Tensor
 
 AUTOENCODER_FILE = checkpoint.ASSETS / 'autoencoder.safetensors'
 PRIOR_FILE = checkpoint.ASSETS / 'prior.safetensors'
-DEFAULT_STEPS = EmbeddedPrior.running.steps
 EMBEDDED = 'embedded'
 
 
