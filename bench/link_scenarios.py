@@ -29,7 +29,15 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / 'test')]
 
 from link_emulator import Forwarder, Line, LineSettings, LoopbackEnds, Loss  # noqa: E402
-from link_rig import clip_pictures, moving_pictures, Rig, until, Watch, watched  # noqa: E402
+from link_rig import (  # noqa: E402
+    begin,
+    clip_pictures,
+    moving_pictures,
+    Rig,
+    until,
+    Watch,
+    watched,
+)
 from link_scenes import Arrival, faults, Outcome, outcome, Scene, scenes  # noqa: E402
 
 DOMAINS = (98, 99)
@@ -85,12 +93,7 @@ class Run:
 
 def run_scene(scene: Scene, seconds: float, rig: Rig, link: Forwarder, watch: Watch) -> Run:
     """Start the robot's end of the link anew, then let the link have its way for a while."""
-    rig.change('link_robot', bytes_per_second=scene.ceiling)
-    link.change(scene.line, scene.line)
-    changed_ns = time.time_ns()
-    until(lambda: any(a.stamp_ns > changed_ns for a in watch.packets), 'picture', rig)
-    link.change(scene.line, scene.line)
-    start_ns = time.time_ns()
+    start_ns = begin(scene, rig, link, watch)
     until(lambda: time.time_ns() > start_ns + seconds * SECOND_NS, '', rig, seconds + 60)
     end_ns = time.time_ns()
     crossed = outcome(scene, watch.crossings(), link.up, start_ns, end_ns)

@@ -21,7 +21,8 @@ from gsc_ros.nodes.images import image_from_picture
 from gsc_ros.nodes.qos import output_qos
 from gsc_ros.runner import FASTDDS_TRANSPORTS, NodeSpec, ProcessGroup
 from gsc_ros.sources import open_source
-from link_scenes import Arrival
+from link_emulator import Forwarder
+from link_scenes import Arrival, Scene
 import numpy as np
 import rclpy
 from rclpy.context import Context
@@ -255,3 +256,17 @@ def until(done: Any, what: str, rig: Rig, patience_s: float = PATIENCE_S) -> Non
         assert time.monotonic() < deadline, f'no {what} within {patience_s} s'
         rig.check()
         time.sleep(0.02)
+
+
+def begin(scene: Scene, rig: Rig, link: Forwarder, watch: Watch) -> int:
+    """
+    Start the robot's end of the link anew; the scene begins when pictures have come again.
+
+    :returns: when it begins, of ``time.time_ns``.
+    """
+    rig.change('link_robot', bytes_per_second=scene.ceiling)
+    link.change(scene.line, scene.line)
+    changed_ns = time.time_ns()
+    until(lambda: any(a.stamp_ns > changed_ns for a in watch.packets), 'picture', rig)
+    link.change(scene.line, scene.line)
+    return time.time_ns()

@@ -17,7 +17,15 @@ except ImportError:
     pytest.skip('gsc_msgs is not built', allow_module_level=True)
 
 from link_emulator import Forwarder, LoopbackEnds  # noqa: E402
-from link_rig import clip_pictures, moving_pictures, Rig, until, Watch, watched  # noqa: E402
+from link_rig import (  # noqa: E402
+    begin,
+    clip_pictures,
+    moving_pictures,
+    Rig,
+    until,
+    Watch,
+    watched,
+)
 from link_scenes import faults, outcome, Scene, scenes  # noqa: E402
 from test_link_emulated import free_port  # noqa: E402
 
@@ -62,12 +70,7 @@ def test_scene(running, scene):
     made: a busy machine is no fault of the link's.
     """
     rig, link, watch = running
-    rig.change('link_robot', bytes_per_second=scene.ceiling)
-    link.change(scene.line, scene.line)
-    changed_ns = time.time_ns()
-    until(lambda: any(a.stamp_ns > changed_ns for a in watch.packets), 'picture', rig)
-    link.change(scene.line, scene.line)
-    start_ns = time.time_ns()
+    start_ns = begin(scene, rig, link, watch)
     time.sleep(SECONDS)  # the run itself
     end_ns = time.time_ns()
     result = outcome(scene, watch.crossings(), link.up, start_ns, end_ns)
