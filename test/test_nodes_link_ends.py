@@ -62,6 +62,7 @@ class Link:
                  domain: int = DOMAIN) -> None:
         self.robot_port, self.base_port = free_ports()
         self.folder, self.domain = folder, domain
+        self.sent: dict[int, bytes] = {}  # by stamp [ns]; a probe meets pictures of the one before
         here, there = (f'127.0.0.1:{port}' for port in (self.robot_port, self.base_port))
         common = {'diagnostics_period': 0.3, 'bytes_per_second': 20_000}
         self.groups = {
@@ -93,9 +94,9 @@ class Link:
 class Probe:
     """A node that plays encoder and operator, and looks at what comes out."""
 
-    def __init__(self, domain: int = DOMAIN) -> None:
+    def __init__(self, link: Link) -> None:
         self.context = Context()
-        rclpy.init(context=self.context, domain_id=domain)
+        rclpy.init(context=self.context, domain_id=link.domain)
         self.node = rclpy.create_node('probe', context=self.context)
         self._executor = SingleThreadedExecutor(context=self.context)
         self._executor.add_node(self.node)
@@ -104,7 +105,7 @@ class Probe:
         self._infos.publish(stream_info())
         self._requests = self.node.create_publisher(
             StreamRequest, f'/base/{STREAM}/request', output_qos())
-        self.sent: dict[int, bytes] = {}
+        self.sent = link.sent
         self.figures: dict[str, dict[str, str]] = {}
         self.node.create_subscription(DiagnosticArray, '/diagnostics', self._on_status, 50)
         self._last_s = 0.0
@@ -196,7 +197,7 @@ def link(environment, tmp_path_factory) -> Iterator[Link]:
 @pytest.fixture
 def probe(link) -> Iterator[Probe]:
     """Make a fresh probe."""
-    made = Probe()
+    made = Probe(link)
     yield made
     made.close()
 
@@ -320,7 +321,7 @@ def test_another_key_gets_nothing_through(environment, tmp_path):
     link = Link(tmp_path, {'key_file': key_file(tmp_path, KEY[::-1])},
                 {'key_file': key_file(tmp_path, KEY)}, OTHER_DOMAIN)
     with link.groups[ROBOT], link.groups[BASE]:
-        probe = Probe(OTHER_DOMAIN)
+        probe = Probe(link)
         frames = probe.listen(SemanticFrame, f'/base/{STREAM}')
         probe.until(lambda: probe.figure(f'{ROBOT}: link', 'auth_failed') > 0, 'refusals')
         assert probe.figure(f'{ROBOT}: link', 'datagrams_received') == 0
@@ -332,7 +333,7 @@ def test_a_port_that_is_not_there_is_tried_again(environment, tmp_path):
     """The node works, says what is missing, and opens the port once it is there."""
     link = Link(tmp_path, {'link': f'serial://{tmp_path}/tty'}, {}, OTHER_DOMAIN)
     with link.groups[ROBOT]:
-        probe = Probe(OTHER_DOMAIN)
+        probe = Probe(link)
         probe.until(lambda: probe.figure(f'{ROBOT}: link', 'transport_failed_to_open') >= 2,
                     'attempts')
         assert 'cannot open' in link.log(ROBOT)

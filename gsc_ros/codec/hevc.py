@@ -59,6 +59,11 @@ def _sizing_qp(bpp: float) -> int:
     return min(max(round(46 - 2 * log2(bpp / 0.02)), 40), 50)
 
 
+def typical_quality(bpp: float) -> float:
+    """Quality, not rounded, that a typical picture of so many bits per source pixel ends at."""
+    return _STEPS_PER_OCTAVE * log2(_TYPICAL_FACTOR / sqrt(bpp))
+
+
 class HevcCoder:
     """H.265 intra coding of the shrunk picture behind the ``PictureCoder`` interface."""
 
@@ -153,9 +158,8 @@ def finest(fill: Callable[[int], float], first: int, beyond: int, start: int, *,
 
 def _finest_factor(trials: Trials, qp: int) -> int:
     """Quality of the finest picture that fits at ``qp``; the last one if none is found to."""
-    typical = round(_STEPS_PER_OCTAVE * log2(_TYPICAL_FACTOR / sqrt(trials.bpp)))
-    return finest(lambda quality: trials.fill(quality, qp), 0, MAX_QUALITY, typical,
-                  per_halving=_STEPS_PER_HALVING, enough=_FULL)
+    return finest(lambda quality: trials.fill(quality, qp), 0, MAX_QUALITY,
+                  round(typical_quality(trials.bpp)), per_halving=_STEPS_PER_HALVING, enough=_FULL)
 
 
 def _finest_quantiser(trials: Trials, quality: int, qp: int) -> int:

@@ -1,10 +1,10 @@
 """Plain decodes to train the generator on: every coder at random rates."""
 from __future__ import annotations
 
-from math import log2, sqrt
+from math import log2
 
 from gsc_ros.codec.bitstream import CoderId
-from gsc_ros.codec.hevc import coded_size, MAX_QUALITY
+from gsc_ros.codec.hevc import coded_size, MAX_QUALITY, typical_quality
 from gsc_ros.codec.hevc_streams import decode_planes, encode_planes
 from gsc_ros.codec.resample import enlarge, shrink
 from gsc_ros.models.learned_coder import LearnedCoder
@@ -13,7 +13,6 @@ import numpy as np
 
 RATES = (0.003, 0.06)       # bits per pixel aimed at, log-uniform
 QUANTISERS = (40, 50)       # around what the coder takes at those rates
-_TYPICAL_FACTOR = 0.29      # downscale factor at one bit per pixel, see codec/hevc.py
 _FACTOR_SPREAD = 4          # either way, in sixteenths of an octave
 _CROP_BYTES = 6             # start-up cost that a large picture shares out, a crop does not
 
@@ -35,9 +34,8 @@ class Degrader:
     def _hevc(crop: np.ndarray, rng: np.random.Generator) -> Degraded:
         """One trial near what the coder's search would end at, an eighth of its time."""
         wanted = 2 ** rng.uniform(log2(RATES[0]), log2(RATES[1]))
-        typical = 16 * log2(_TYPICAL_FACTOR / sqrt(wanted))
-        quality = int(np.clip(round(typical + rng.uniform(-_FACTOR_SPREAD, _FACTOR_SPREAD)),
-                              0, MAX_QUALITY))
+        spread = rng.uniform(-_FACTOR_SPREAD, _FACTOR_SPREAD)
+        quality = int(np.clip(round(typical_quality(wanted) + spread), 0, MAX_QUALITY))
         height, width = crop.shape[:2]
         size = coded_size(width, height, quality)
         latent = encode_planes(shrink(crop, *size), int(rng.integers(*QUANTISERS, endpoint=True)))

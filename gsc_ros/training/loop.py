@@ -106,14 +106,14 @@ def _as_it_is(batch: Any) -> Any:
     return batch
 
 
-def _moved(value: Any, device: torch.device) -> Any:
-    """Tensors of a batch, in dicts and dataclasses too, on the device."""
+def moved(value: Any, device: torch.device) -> Any:
+    """Tensors, in dicts and dataclasses too, on the device; all else as it is."""
     if isinstance(value, Tensor):
         return value.to(device, non_blocking=True)
     if isinstance(value, dict):
-        return {key: _moved(item, device) for key, item in value.items()}
+        return {key: moved(item, device) for key, item in value.items()}
     if is_dataclass(value) and not isinstance(value, type):
-        return replace(value, **{f.name: _moved(getattr(value, f.name), device)
+        return replace(value, **{f.name: moved(getattr(value, f.name), device)
                                  for f in fields(value)})
     return value
 
@@ -149,7 +149,7 @@ def train(stage: Stage, config: LoopConfig, folder: Path,
         for group in optimiser.param_groups:
             group['lr'] = learning_rate(step, config)
         torch.manual_seed(config.seed * 1_000_003 + step)
-        batch = _moved(next(batches), device)
+        batch = moved(next(batches), device)
         with torch.autocast(device.type, torch.bfloat16, config.precision == 'bfloat16'):
             loss, figures = stage.loss(model, batch, step)
         optimiser.zero_grad(set_to_none=True)

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from gsc_ros.models.prior import Condition, EmbeddedPrior, PriorConfig
 from gsc_ros.models.sampling import draw_noise, integrate, schedule
 from gsc_ros.models.vgg import VggDistance
 from gsc_ros.training.data import PictureSet, random_window
+from gsc_ros.training.loop import moved
 from gsc_ros.training.pictures import psnr, to_batch, window_at, write_sheet
 import numpy as np
 import torch
@@ -104,11 +105,7 @@ class PriorStage:
     def to(self, device: torch.device) -> None:
         """Move the judge and the held-out crops."""
         self.vgg.to(device)
-        facts = self.held_out['facts']
-        self.held_out = {
-            'rgb': self.held_out['rgb'].to(device), 'plain': self.held_out['plain'].to(device),
-            'facts': replace(facts, **{f.name: getattr(facts, f.name).to(device)
-                                       for f in fields(facts)})}
+        self.held_out = moved(self.held_out, device)
 
     def batch(self, rng: np.random.Generator) -> dict[str, Any]:
         """Crops, their plain decodes, texts, times and a corner of the VGG window."""
