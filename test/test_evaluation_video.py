@@ -1,6 +1,8 @@
 """Video peers: real access units, decoded again, under the link's ceiling or said to be over."""
 from __future__ import annotations
 
+import os
+
 import av
 from gsc_ros.codec.errors import InvalidInputError, PacketError
 from gsc_ros.evaluation import access_units
@@ -76,6 +78,15 @@ def test_settings_are_low_delay(name: str, frames: list[np.ndarray]) -> None:
         assert len(codec.decode(units[:count])) == count
     assert 0 < codec.payload(units[0]) < len(units[0])     # parameter sets come with the first
     assert all(0 < codec.payload(unit) <= len(unit) for unit in units)
+
+
+def test_coding_leaves_the_thread_as_it_was(name: str, frames: list[np.ndarray]) -> None:
+    """SVT-AV1 makes a superuser's calling thread real-time, and what it starts inherits that."""
+    before = os.sched_getscheduler(0), os.sched_getparam(0).sched_priority
+    planes = [av.VideoFrame.from_ndarray(f, format='rgb24').to_ndarray(format='yuv420p')
+              for f in frames[:2]]
+    VIDEO[name].encode(planes, Setting(40, FPS))
+    assert (os.sched_getscheduler(0), os.sched_getparam(0).sched_priority) == before
 
 
 def test_the_judge_chooses(frames: list[np.ndarray]) -> None:

@@ -1,7 +1,8 @@
 """H.264, H.265 and AV1 in their low-delay inter settings, through PyAV."""
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 import os
@@ -61,11 +62,12 @@ class VideoCodec:
         """
         context = self._context(planes[0].shape[1], planes[0].shape[0] * 2 // 3, setting)
         packets: list[av.Packet] = []
-        for i, plane in enumerate(planes):
-            frame = av.VideoFrame.from_ndarray(plane, 'yuv420p')
-            frame.pts = round(i * _TICKS / setting.fps)
-            packets += context.encode(frame)
-        packets += context.encode(None)
+        with _scheduling_kept():
+            for i, plane in enumerate(planes):
+                frame = av.VideoFrame.from_ndarray(plane, 'yuv420p')
+                frame.pts = round(i * _TICKS / setting.fps)
+                packets += context.encode(frame)
+            packets += context.encode(None)
         if len(packets) != len(planes):
             raise PacketError(f'{self.encoder} packets', len(packets), f'{len(planes)} pictures')
         return [self.clean(bytes(packet)) for packet in packets]
@@ -97,6 +99,20 @@ class VideoCodec:
         if len(frames) != len(units):
             raise PacketError(f'{self.decoder} pictures', len(frames), f'{len(units)} units')
         return [frame.to_ndarray(format='rgb24') for frame in frames]
+
+
+@contextmanager
+def _scheduling_kept() -> Iterator[None]:
+    """
+    Undo what SVT-AV1 does to a superuser's thread: it makes it real-time, priority 99.
+
+    Threads that are started later would inherit that and leave no processor to the others.
+    """
+    policy, param = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, policy, param)
 
 
 def _vbv(setting: Setting) -> str:
