@@ -29,9 +29,9 @@ from link_rig import (  # noqa: E402
 from link_scenes import faults, outcome, Scene, scenes  # noqa: E402
 from test_link_emulated import free_port  # noqa: E402
 
-# Minutes long, and killed DDS peers have left threads spinning in the process of the tests.
+# Minutes long.
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(
-    'GSC_SLOW' not in os.environ, reason='set GSC_SLOW=1 to run it, alone')]
+    'GSC_SLOW' not in os.environ, reason='takes minutes; set GSC_SLOW=1 to run it')]
 DOMAINS = (2 + 2 * (os.getpid() % 45), 3 + 2 * (os.getpid() % 45))
 SECONDS = 15.0
 SCENES = scenes(5.0)
