@@ -3,7 +3,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from gsc_ros.codec.bitstream import CoderId, Packet, unpack
 from gsc_ros.codec.caption import decode_caption
@@ -13,20 +14,23 @@ from gsc_ros.codec.hevc_packets import decode_packet
 from gsc_ros.codec.objects import decode_objects, SceneObject
 from gsc_ros.codec.references import ReceiverReferences
 from gsc_ros.codec.resample import enlarge
-from gsc_ros.models.consistency import Sent, SentPlanes, SentSymbols
-from gsc_ros.models.generator import (
+from gsc_ros.models.assets import (
     AUTOENCODER_FILE,
+    CONTEXT_FILE,
     EMBEDDED,
-    Generator,
-    load_autoencoder,
-    load_generator,
     PRIOR_FILE,
+    TRANSFORM_FILE,
 )
-from gsc_ros.models.learned_coder import CONTEXT_FILE, LearnedCoder, TRANSFORM_FILE
 from gsc_ros.models.policy import Policy
-from gsc_ros.models.steady import LastPicture
 import numpy as np
 from safetensors import safe_open, SafetensorError
+
+# torch takes seconds to import: plain pictures of the standard coder do without
+if TYPE_CHECKING:
+    from gsc_ros.models.consistency import Sent
+    from gsc_ros.models.generator import Generator
+    from gsc_ros.models.learned_coder import LearnedCoder
+    from gsc_ros.models.steady import LastPicture
 
 MAX_STEPS = 64
 
@@ -85,11 +89,19 @@ class SemanticDecoder:
 
     @cached_property
     def _learned(self) -> LearnedCoder:
+        from gsc_ros.models.generator import load_autoencoder
+        from gsc_ros.models.learned_coder import LearnedCoder
         return LearnedCoder.load(load_autoencoder(self._device), self._device)
 
     @cached_property
     def _generator(self) -> Generator:
+        from gsc_ros.models.generator import load_generator
         return load_generator(self._prior, self._device)
+
+    @property
+    def ready(self) -> bool:
+        """Whether the generator is loaded."""
+        return '_generator' in self.__dict__
 
     def preload(self) -> None:
         """
@@ -147,11 +159,18 @@ class SemanticDecoder:
         size = packet.width, packet.height
         if packet.coder == CoderId.HEVC:
             found = decode_packet(packet, references)
+
+            def planes() -> Sent:
+                from gsc_ros.models.consistency import SentPlanes
+                return SentPlanes(found.planes, found.qp, self._device)
             return _Plain(enlarge(found.planes, *size), found.words, found.things, found.bpp,
-                          partial(SentPlanes, found.planes, found.qp, self._device))
+                          planes)
         if packet.fingerprint != self._learned.fingerprint:
             raise ModelMismatchError(packet.fingerprint, self._learned.fingerprint)
         coded = Coded(packet.quality, packet.latent)
+
+        def symbols() -> Sent:
+            from gsc_ros.models.consistency import SentSymbols
+            return SentSymbols(self._learned, coded, *size)
         return _Plain(self._learned.decode(coded, *size), packet.caption, packet.objects,
-                      8 * len(packet.latent) / (packet.width * packet.height),
-                      partial(SentSymbols, self._learned, coded, *size))
+                      8 * len(packet.latent) / (packet.width * packet.height), symbols)

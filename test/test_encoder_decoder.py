@@ -221,8 +221,8 @@ def test_models_are_looked_for_at_once_and_loaded_when_needed(
         monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def refuse(*_: str) -> None:
         raise AssertionError('loaded too early')
-    monkeypatch.setattr(decoder_module, 'load_generator', refuse)
-    monkeypatch.setattr(decoder_module, 'load_autoencoder', refuse)
+    monkeypatch.setattr('gsc_ros.models.generator.load_generator', refuse)
+    monkeypatch.setattr('gsc_ros.models.generator.load_autoencoder', refuse)
     SemanticDecoder().decode(packet(SemanticEncoder('hevc')), generate=False)
     with pytest.raises(AssertionError, match='too early'):
         SemanticDecoder().decode(packet(SemanticEncoder('hevc')), generate=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 import os
 import sys
+from threading import Event
 import time
 from types import SimpleNamespace
 from typing import Any
@@ -301,13 +302,20 @@ class StandInDecoder:
     """Needs for packet n the packet n - 1 unless n is a multiple of 100; follows all."""
 
     followed: list[int] = []
+    asked: list[bool | None] = []       # generate, of every decoded packet
+    may_load = Event()
+    may_load.set()
 
     def __init__(self, device: str, prior: str) -> None:
         assert (device, prior) == ('cpu', 'embedded')
         self.followed.clear()
+        self.asked.clear()
+        self.ready = False
 
     def preload(self) -> None:
         """As SemanticDecoder.preload."""
+        assert self.may_load.wait(30)
+        self.ready = True
 
     def follow(self, data: bytes, references: Any) -> None:
         """As SemanticDecoder.follow."""
@@ -316,9 +324,10 @@ class StandInDecoder:
             raise MissingReferenceError(sequence - 1, 'which is not here')
         self.followed.append(sequence)
 
-    def decode(self, data: bytes, *, references: Any, **words: Any) -> Any:
+    def decode(self, data: bytes, *, references: Any, generate: bool | None, **words: Any) -> Any:
         """As SemanticDecoder.decode."""
         self.follow(data, references)
+        self.asked.append(generate)
         return SimpleNamespace(plain=picture(1), picture=picture(1), regenerated=None,
                                caption='what was there before', objects=[])
 
@@ -355,6 +364,26 @@ def test_decoder_follows_and_asks_for_what_it_misses(start, monkeypatch):
     bench.until(lambda: captions)
     assert captions[0].data == 'what was there before'
     assert counters.get('refresh_requests') == 1
+
+
+def test_decoder_shows_plain_pictures_while_the_generator_loads(start, monkeypatch):
+    """An operator who restarts the node sees something at once."""
+    monkeypatch.setitem(sys.modules, 'gsc_ros.decoder',
+                        SimpleNamespace(SemanticDecoder=StandInDecoder))
+    bench = start(streams='["x/image_raw/gsc"]', reliability='reliable')
+    StandInDecoder.may_load.clear()
+    node = bench.add(DecoderNode())
+    assert node.autostart()
+    frames = bench.probe.create_publisher(SemanticFrame, '/x/image_raw/gsc', output_qos())
+    pictures = bench.listen(Image, '/x/decoded/image_raw')
+    bench.until(lambda: frames.get_subscription_count() and node.count_subscribers(
+        '/x/decoded/image_raw'))
+    frame = SemanticFrame(data=pack(Packet(CoderId.HEVC, 64, 48, 1, 0, 0, 0, None, b'', b'',
+                                           b'x')))
+    bench.until(lambda: pictures, lambda: frames.publish(frame))
+    assert set(StandInDecoder.asked) == {False}
+    StandInDecoder.may_load.set()
+    bench.until(lambda: None in StandInDecoder.asked, lambda: frames.publish(frame))
 
 
 class StandInDetector:

@@ -54,9 +54,11 @@ def test_the_core_imports_without_ros():
 
 
 def test_the_codec_imports_without_ros_and_torch():
+    """A node that codes and decodes plain pictures is there before torch would be loaded."""
     codec = modules_below(ROOT / 'gsc_ros' / 'codec')
     assert 'gsc_ros.codec.bitstream' in codec
-    answer = import_in_a_fresh_python(codec, ROS + TORCH)
+    both_ends = ['gsc_ros.encoder', 'gsc_ros.decoder']
+    answer = import_in_a_fresh_python([*codec, *both_ends], ROS + TORCH)
     assert answer.returncode == 0, answer.stderr
 
 

@@ -12,8 +12,6 @@ from safetensors.torch import save_file
 import torch
 from torch import nn, Tensor
 
-ASSETS = Path(__file__).resolve().parent.parent / 'assets'
-
 
 def save(model: nn.Module, config: Any, path: Path, half: bool = True,
          metadata: dict[str, str] | None = None) -> None:

@@ -8,6 +8,7 @@ from typing import cast
 import cv2
 from gsc_ros.codec.objects import SceneObject
 from gsc_ros.models import checkpoint
+from gsc_ros.models.assets import AUTOENCODER_FILE, EMBEDDED, PRIOR_FILE
 from gsc_ros.models.autoencoder import Autoencoder, AutoencoderConfig
 from gsc_ros.models.consistency import Sent
 from gsc_ros.models.correction import Correction
@@ -18,10 +19,6 @@ from gsc_ros.models.steady import LastPicture
 import numpy as np
 import torch
 from torch import Tensor
-
-AUTOENCODER_FILE = checkpoint.ASSETS / 'autoencoder.safetensors'
-PRIOR_FILE = checkpoint.ASSETS / 'prior.safetensors'
-EMBEDDED = 'embedded'
 
 
 def load_autoencoder(device: str = 'cpu') -> Autoencoder:

@@ -10,6 +10,7 @@ from gsc_ros.codec.coder import Coded
 from gsc_ros.codec.context import ContextModel, ContextWeights
 from gsc_ros.codec.errors import BudgetError, CheckpointError, PacketError
 from gsc_ros.models import checkpoint
+from gsc_ros.models.assets import CONTEXT_FILE, TRANSFORM_FILE
 from gsc_ros.models.autoencoder import Autoencoder
 from gsc_ros.models.frames import crop_to_picture, pad_to_tensor
 from gsc_ros.models.learned import LearnedConfig, LearnedTransform
@@ -17,8 +18,6 @@ import numpy as np
 from safetensors.numpy import load_file
 import torch
 
-TRANSFORM_FILE = checkpoint.ASSETS / 'learned.safetensors'
-CONTEXT_FILE = checkpoint.ASSETS / 'learned_context.safetensors'
 STEPS_PER_LEVEL = 4     # qualities between two trained levels
 SYMBOL_STRIDE = 32      # picture pixels per latent symbol
 

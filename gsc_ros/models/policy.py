@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from gsc_ros.codec.errors import CheckpointError
-from gsc_ros.models.checkpoint import ASSETS
+from gsc_ros.models.assets import ASSETS
 
 POLICY_FILE = ASSETS / 'policy.json'
 

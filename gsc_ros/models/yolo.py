@@ -12,13 +12,13 @@ from typing import Any, TYPE_CHECKING
 
 from gsc_ros.codec.classes import COCO_NAMES
 from gsc_ros.codec.errors import CheckpointError, MissingDependencyError
+from gsc_ros.models.assets import ASSETS
 from gsc_ros.models.torchvision_shim import import_torchvision
 import yaml
 
 if TYPE_CHECKING:
     from ultralytics.nn.tasks import DetectionModel
 
-ASSETS = Path(__file__).resolve().parent.parent / 'assets'
 ARCHITECTURE = ASSETS / 'detector_yolo_robot.yaml'
 WEIGHTS = ASSETS / 'detector_yolo_robot.safetensors'
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 import sys
+from threading import Thread
 import time
 from typing import Any, TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from gsc_msgs.msg import ObjectArray, SemanticFrame, StreamInfo, StreamRequest
 from gsc_ros.codec.bitstream import unpack
 from gsc_ros.codec.errors import GscError
 from gsc_ros.codec.references import MissingReferenceError, ReceiverReferences
+from gsc_ros.models.assets import EMBEDDED
 from gsc_ros.nodes import topics
 from gsc_ros.nodes.diagnostics import Counters
 from gsc_ros.nodes.images import image_from_picture
@@ -38,8 +40,9 @@ GENERATE = {'auto': None, 'always': True, 'never': False}
 class _Stream:
     """What the node keeps of one stream."""
 
-    def __init__(self, node: DecoderNode, topic: str, last: LastPicture) -> None:
-        self.topic, self.last = topic, last
+    def __init__(self, node: DecoderNode, topic: str) -> None:
+        self.topic = topic
+        self.last: LastPicture | None = None    # from the first regenerated picture on
         names = topics.decoded_topics(topic)
         qos = output_qos()
         self.picture: Publisher = node.advertise(Image, names.picture, qos)
@@ -97,17 +100,32 @@ class DecoderNode(GscNode):
         self._backlogs: Backlogs[_Frame] = Backlogs(MOST_WAITING)
         self._worker: Worker | None = None
         self._decoder: Any = None
+        self._loader: Thread | None = None
 
     def setup(self) -> None:
         """Load the decoder; make the publishers."""
         from gsc_ros.decoder import SemanticDecoder
-        from gsc_ros.models.steady import LastPicture
 
-        self._streams = {topic: _Stream(self, topic, LastPicture())
-                         for topic in self.parameters['streams']}
+        self._streams = {topic: _Stream(self, topic) for topic in self.parameters['streams']}
         self._decoder = SemanticDecoder(self.parameters['device'], self.parameters['prior'])
-        if self.parameters['generate'] != 'never':
-            self._decoder.preload()
+        if self.parameters['generate'] == 'never':
+            return
+        if self.parameters['prior'] == EMBEDDED:
+            self._load()    # meanwhile plain pictures are shown
+        else:
+            self._decoder.preload()     # much may be wrong with it: the operator is told now
+
+    def _load(self) -> None:
+        """Load the generator in a thread of its own, once."""
+        def load() -> None:
+            try:
+                decoder.preload()
+            except Exception as error:
+                self.report('generator', error)
+        if self._loader is None:
+            decoder = self._decoder
+            self._loader = Thread(target=load, name='load')
+            self._loader.start()
 
     def start(self) -> None:
         """Subscribe and start the thread."""
@@ -128,6 +146,9 @@ class DecoderNode(GscNode):
 
     def teardown(self) -> None:
         """Drop the decoder and the streams."""
+        if self._loader:
+            self._loader.join()
+            self._loader = None
         self._streams = {}
         self._decoder = None
 
@@ -206,7 +227,7 @@ class DecoderNode(GscNode):
     def _decode(self, stream: _Stream, frame: _Frame) -> None:
         """Decode a packet; publish as much of it as has subscribers."""
         started_ns = time.monotonic_ns()
-        generate = GENERATE[self.parameters['generate']] if _wanted(stream.picture) else False
+        generate = self._generate(stream)
         steps, seed = self.parameters['steps'], self.parameters['seed']
         decoded = self._decoder.decode(
             frame.data, steps=steps or None, seed=None if seed < 0 else seed, generate=generate,
@@ -219,6 +240,19 @@ class DecoderNode(GscNode):
         stream.counters.gauge('generated', str(decoded.regenerated is not None).lower())
         age_ns = self.get_clock().now().nanoseconds - stamp_ns(frame.header)
         stream.counters.gauge('latency_ms', age_ns / 1e6)
+
+    def _generate(self, stream: _Stream) -> bool | None:
+        """Whether to regenerate, see ``SemanticDecoder.decode``; not before that can be done."""
+        wanted = GENERATE[self.parameters['generate']] if _wanted(stream.picture) else False
+        if wanted is False:
+            return False
+        if not self._decoder.ready:
+            self._load()
+            return False
+        if stream.last is None:
+            from gsc_ros.models.steady import LastPicture
+            stream.last = LastPicture()
+        return wanted
 
     def _publish(self, stream: _Stream, decoded: DecodedPicture, header: Header) -> None:
         height, width = decoded.plain.shape[:2]

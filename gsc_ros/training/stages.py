@@ -9,11 +9,11 @@ from typing import Any
 from gsc_ros.codec.context import ContextModel, ContextWeights
 from gsc_ros.codec.errors import CheckpointError, InvalidInputError
 from gsc_ros.models import checkpoint
+from gsc_ros.models.assets import AUTOENCODER_FILE, CONTEXT_FILE, PRIOR_FILE, TRANSFORM_FILE
 from gsc_ros.models.autoencoder import Autoencoder
 from gsc_ros.models.captioner import load_captioner
-from gsc_ros.models.generator import AUTOENCODER_FILE, PRIOR_FILE
 from gsc_ros.models.learned import LearnedConfig, LearnedTransform
-from gsc_ros.models.learned_coder import CONTEXT_FILE, LearnedCoder, TRANSFORM_FILE
+from gsc_ros.models.learned_coder import LearnedCoder
 from gsc_ros.models.prior import EmbeddedPrior
 from gsc_ros.training.autoencoder import AutoencoderStage
 from gsc_ros.training.data import load_pictures
