@@ -67,12 +67,12 @@ class SemanticEncoder:
             self._load_models(device)
 
     def _load_models(self, device: str) -> None:
-        # torch is only imported by those who need it
-        from gsc_ros.models.generator import load_autoencoder
-        from gsc_ros.models.learned_coder import LearnedCoder
         from gsc_ros.models.policy import Policy
         self._policy = Policy.load()
         if self._coder == 'learned' or self._policy.learned_below > 0:
+            # torch takes seconds to import: only those who need it do
+            from gsc_ros.models.generator import load_autoencoder
+            from gsc_ros.models.learned_coder import LearnedCoder
             self._learned = LearnedCoder.load(load_autoencoder(device), device)
 
     def encode(self, picture: np.ndarray, max_bytes: int, *, caption: str = '',
