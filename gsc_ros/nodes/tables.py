@@ -83,8 +83,8 @@ DECODER = Table((
     Parameter('streams', 'str_list', ['base/camera/image_raw/gsc'],
               'SemanticFrame topics; each ends in /gsc.'),
     Parameter('generate', 'str', 'auto',
-              'Regenerate pictures: auto at rates where it helps, always, or never. Until the model '
-              'is loaded, plain ones are shown.',
+              'Regenerate pictures: auto at rates where it helps, always, or never. Until the '
+              'model is loaded, plain ones are shown.',
               choices=('auto', 'always', 'never'), runtime=True),
     Parameter('steps', 'int', 0, 'Sampling steps; 0 takes the default of the model.', 0, 64,
               runtime=True),
