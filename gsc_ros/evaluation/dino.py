@@ -66,6 +66,11 @@ class DinoMetric:
         b = self._tokens.get(reference, reference, lambda: self._features(reference))
         return float((a * b).sum(1).mean())
 
+    def summary(self, picture: np.ndarray, reference: np.ndarray) -> np.ndarray:
+        """Return the mean unit token (384,) of a picture, for ``kid.kernel_distance``."""
+        tokens = self._tokens.get(picture, reference, lambda: self._features(picture))
+        return np.asarray(tokens.mean(0))
+
     def _features(self, picture: np.ndarray) -> np.ndarray:
         """Return the unit tokens (n, 384) of all tiles."""
         tokens = [self._session.run([_TOKENS], {self._input: tile[None]})[0][0, 1:]

@@ -40,6 +40,9 @@ POOLED = {figure.key: figure for figure in (
     Figure('invented', 'invented', -1, 2,
            'share of the detections on the decoded picture that the source lacks'),
     Figure('lost', 'lost', -1, 2, 'share of the detections on the source that are gone'),
+    Figure('kid', 'KID x 1000', -1, 2,
+           'distance of all decoded pictures, as a set, from the sources; on DINOv2 features, not '
+           "Inception's; from 50 pictures on"),
     Figure('label_f1', 'F1 against labels', 1, 2),
     Figure('label_map', 'mAP50 against labels', 1, 2),
     Figure('label_invented', 'invented, by labels', -1, 2),

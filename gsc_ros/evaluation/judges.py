@@ -11,6 +11,8 @@ from typing import Any
 from gsc_ros.codec.errors import InvalidInputError, MissingDependencyError
 from gsc_ros.codec.objects import SceneObject
 from gsc_ros.evaluation import detection
+from gsc_ros.evaluation.dino import DinoMetric
+from gsc_ros.evaluation.kid import pack_features
 from gsc_ros.evaluation.metrics import Memo, ms_ssim, MS_SSIM_MIN_SIDE, psnr
 import numpy as np
 
@@ -76,7 +78,6 @@ def _load(measure: str, device: str, threads: int) -> Measure:
         from gsc_ros.evaluation.metrics import VggMetric
         return VggMetric(device)
     if measure == 'dino':
-        from gsc_ros.evaluation.dino import DinoMetric
         return DinoMetric(threads)
     return _load_piq(measure, device)
 
@@ -147,6 +148,12 @@ class Judge:
         if self._detector is None:
             return {}, {}
         return self._agreement(self._detect(source, source), source, stem)
+
+    def features(self, picture: np.ndarray, source: np.ndarray) -> str | None:
+        """Return what the distance of whole sets is worked out from; None without DINO."""
+        dino = self._measures.get('dino')
+        return pack_features(dino.summary(picture, source)) if isinstance(dino, DinoMetric) \
+            else None
 
     def objects(self, source: np.ndarray) -> list[SceneObject]:
         """Return what the detector is sure of on a source picture; nothing without a detector."""

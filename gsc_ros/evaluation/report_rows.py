@@ -122,15 +122,17 @@ def headline_codec(codecs: Sequence[str]) -> str | None:
     return OURS if OURS in ours else next(iter(ours), None)
 
 
-def tracks(rows: Iterable[Row]) -> list[Track]:
-    """Sort rows of codecs (not of the source) into tracks."""
+def tracks(rows: Sequence[Row]) -> list[Track]:
+    """Sort rows of codecs (not of the source) into tracks; each knows its source's features."""
+    features = {picture: row.get('features') for picture, row in sources(rows).items()}
     found: dict[str, dict[float, dict[str, dict[Picture, Row]]]] = {}
     for row in rows:
         for kind in UNITS:
             target = row.get(f'target_{kind}')
             if target is not None and row['codec'] != SOURCE:
                 found.setdefault(kind, {}).setdefault(float(target), {}).setdefault(
-                    row['codec'], {})[picture_of(row)] = row
+                    row['codec'], {})[picture_of(row)] = row | {
+                        'source_features': features.get(picture_of(row))}
     return [Track(kind, found[kind]) for kind in UNITS if kind in found]
 
 

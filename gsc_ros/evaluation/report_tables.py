@@ -8,6 +8,7 @@ from typing import Any
 from gsc_ros.evaluation.detection import pooled_map
 from gsc_ros.evaluation.figures import HEADLINE, MEANS
 from gsc_ros.evaluation.intervals import Draws
+from gsc_ros.evaluation.kid import kernel_distance, LEAST, unpack_features
 from gsc_ros.evaluation.metrics import Interval
 from gsc_ros.evaluation.report_compare import bd_table, equal_table
 from gsc_ros.evaluation.report_rows import (
@@ -84,7 +85,7 @@ def _summarise_codec(rows: Sequence[Row], kind: str) -> Table:
         if rows[0].get(key) is not None:
             result[key] = _mean(row[key] for row in rows if row.get(key) is not None)
     result['figures'] = {key: interval for key in MEANS if (interval := _mean_figure(rows, key))}
-    result['figures'] |= _pooled(rows, '') | _pooled(rows, 'label_')
+    result['figures'] |= _pooled(rows, '') | _pooled(rows, 'label_') | _set_distance(rows)
     return result
 
 
@@ -135,6 +136,16 @@ def _pooled(rows: Sequence[Row], prefix: str) -> Table:
     if precision is not None:
         result[f'{prefix}map'] = {'value': precision, 'low': None, 'high': None}
     return result
+
+
+def _set_distance(rows: Sequence[Row]) -> Table:
+    """How far the pictures are from their sources as a set; nothing for a few."""
+    pairs = [(unpack_features(row['features']), unpack_features(row['source_features']))
+             for row in rows if row.get('features') and row.get('source_features')]
+    if len(pairs) < LEAST:
+        return {}
+    decoded, sources = (np.array(side) for side in zip(*pairs, strict=True))
+    return {'kid': {'value': 1000 * kernel_distance(decoded, sources), 'low': None, 'high': None}}
 
 
 def _share(part: np.ndarray, whole: np.ndarray, empty: float) -> np.ndarray:

@@ -139,7 +139,8 @@ class Worker:
         return blank_row(item, shot, source) | {
             'codec': one.codec, 'variant': one.variant, 'bytes': one.size,
             'payload_bytes': one.payload, 'bpp': 8 * one.size / pixels(source),
-            'metrics': metrics, 'detections': detections, 'encode_s': one.encode_s,
+            'metrics': metrics, 'detections': detections,
+            'features': self.judge.features(one.picture, source), 'encode_s': one.encode_s,
             'decode_s': one.decode_s, 'peak_mb': peak_mb(), 'detail': one.detail}
 
 
@@ -167,6 +168,7 @@ def add_source(worker: Worker, result: Result, item: Item, shot: Shot, source: n
     add(result, item, blank_row(item, shot, source) | {
         'codec': SOURCE, 'variant': SOURCE, 'bytes': shot.size, 'payload_bytes': shot.size,
         'bpp': 8 * shot.size / pixels(source), 'metrics': metrics, 'detections': detections,
+        'features': worker.judge.features(source, source),
         'encode_s': None, 'decode_s': None, 'peak_mb': peak_mb(), 'detail': {}}, source)
 
 
