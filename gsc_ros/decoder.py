@@ -136,7 +136,7 @@ class SemanticDecoder:
         caption, objects = decode_caption(plain.words), decode_objects(plain.things)
         # 3. what the generator makes of it
         regenerated = None
-        if generate or (generate is None and plain.bpp < self._policy.generate_below):
+        if generate or (generate is None and self._pays(packet, plain)):
             regenerated = self._generator.regenerate(
                 plain.picture, bpp=plain.bpp, coder=packet.coder, caption=caption,
                 objects=objects, seed=packet.seed if seed is None else seed, steps=steps,
@@ -144,6 +144,12 @@ class SemanticDecoder:
                 last=last)
         bpp = 8 * len(data) / (packet.width * packet.height)
         return DecodedPicture(packet, plain.picture, regenerated, caption, objects, bpp)
+
+    def _pays(self, packet: Packet, plain: _Plain) -> bool:
+        """Whether the generator beats the plain picture, as measured."""
+        whole = (packet.coder == CoderId.HEVC
+                 and packet.quality < self._policy.generate_from_quality)
+        return plain.bpp < self._policy.generate_below and not whole
 
     def follow(self, data: bytes, references: ReceiverReferences) -> None:
         """

@@ -97,6 +97,19 @@ def test_seed_caption_and_steps_change_what_is_generated(decoder: SemanticDecode
     assert not np.array_equal(first, generate(other).picture)
 
 
+def test_what_lost_little_is_not_made_anew(decoder: SemanticDecoder) -> None:
+    """By default: a flat picture, which is sent at full size, however few bytes it takes."""
+    encoder = SemanticEncoder('hevc')
+    flat = np.full((480, 640, 3), 90, np.uint8)
+    flat[200:300, 100:300] = 160
+    noise = np.random.default_rng(0).integers(0, 256, flat.shape, np.uint8)
+    whole, shrunk = (encoder.encode(picture, 400) for picture in (flat, noise))
+    assert unpack(whole).quality == 0 and unpack(shrunk).quality > 8
+    assert decoder.decode(whole).regenerated is None
+    assert decoder.decode(whole, generate=True).regenerated is not None
+    assert decoder.decode(shrunk).regenerated is not None
+
+
 def test_another_model_is_refused(decoder: SemanticDecoder) -> None:
     original = unpack(packet(SemanticEncoder('learned')))
     data = pack(replace(original, fingerprint=original.fingerprint ^ 1))

@@ -14,14 +14,18 @@ POLICY_FILE = ASSETS / 'policy.json'
 @dataclass(frozen=True)
 class Policy:
     """
-    Rates, in bits per pixel of the latent, that switch coder and generation.
+    Where coder and generation switch; rates are in bits per pixel of the latent.
 
     ``learned_below``: the learned coder codes below this rate, HEVC from it on.
-    ``generate_below``: regenerated pictures are the default output below this rate.
+    ``generate_below``: regenerated pictures are the default output below this rate, and
+    ``generate_from_quality``: of the HEVC coder where the picture was shrunk by so many
+    sixteenths of an octave. A picture that has all its pixels has lost little, however few bytes
+    it took: a flat scene, or one that has stood still for a while.
     """
 
     learned_below: float
     generate_below: float
+    generate_from_quality: int
 
     @classmethod
     def load(cls, path: Path = POLICY_FILE) -> Policy:
