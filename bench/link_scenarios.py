@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from contextlib import contextmanager, ExitStack
 from dataclasses import dataclass
 import json
 from pathlib import Path
@@ -28,15 +27,15 @@ import numpy as np  # noqa: E402
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / 'test')]
 
-from link_emulator import Forwarder, Line, LineSettings, LoopbackEnds, Loss  # noqa: E402
+from link_emulator import Forwarder, Line, LineSettings, Loss  # noqa: E402
 from link_rig import (  # noqa: E402
     begin,
     clip_pictures,
+    joined,
     moving_pictures,
     Rig,
     until,
     Watch,
-    watched,
 )
 from link_scenes import Arrival, faults, Outcome, outcome, Scene, scenes  # noqa: E402
 
@@ -55,24 +54,6 @@ def pictures_of(clips: Path | None, cameras: int) -> list[Iterator[np.ndarray]]:
     if clips is None:
         return [moving_pictures() for _ in range(cameras)]
     return [clip_pictures(clips / names[camera]) for camera in range(cameras)]
-
-
-@contextmanager
-def everything(out: Path, cameras: int, clips: Path | None, line: LineSettings, ceiling: int
-               ) -> Iterator[tuple[Rig, Forwarder, Watch]]:
-    """Run all processes until pictures of all cameras arrive."""
-    with ExitStack() as stack:
-        ends = LoopbackEnds(*PORTS)
-        link = stack.enter_context(Forwarder(ends, line, line, SEED))
-        urls = [f'udp://127.0.0.1:{remote}?bind=127.0.0.1:{bind}'
-                for remote, bind in zip(ends.ports, PORTS, strict=True)]
-        rig = stack.enter_context(Rig(
-            out / 'logs', DOMAINS, cameras, (urls[0], urls[1]),
-            robot={'bytes_per_second': ceiling}, base={}, encoder={'max_rate': 3.0}))
-        watch = stack.enter_context(
-            watched(DOMAINS, pictures_of(clips, cameras), rate_hz=4.0))
-        until(lambda: len({a.stream for a in watch.pictures}) == cameras, 'picture', rig)
-        yield rig, link, watch
 
 
 # Scenes
@@ -152,7 +133,8 @@ def all_scenes(args: argparse.Namespace) -> None:
     """Run the scenes one after the other on the same nodes."""
     wanted = [scene for number, scene in enumerate(scenes())
               if args.only is None or number in args.only]
-    with everything(args.out, 1, args.clips, wanted[0].line, wanted[0].ceiling) as parts:
+    with joined(args.out / 'logs', DOMAINS, PORTS, pictures_of(args.clips, 1), wanted[0].line,
+                wanted[0].ceiling, SEED) as parts:
         runs = []
         for scene in wanted:
             seconds = max(args.seconds, 90.0) if scene.slow else args.seconds
@@ -232,7 +214,8 @@ def soak(args: argparse.Namespace) -> None:
     """Kill a process at random every 20 s, with two cameras."""
     chance = random.Random(args.seed)
     memory, kills = Memory(), []
-    with everything(args.out, 2, args.clips, SOAK, SOAK_CEILING) as (rig, link, watch):
+    with joined(args.out / 'logs', DOMAINS, PORTS, pictures_of(args.clips, 2), SOAK, SOAK_CEILING,
+                SEED) as (rig, link, watch):
         started_ns = time.time_ns()
         while time.time_ns() < started_ns + args.seconds * SECOND_NS:
             name = chance.choice(list(rig.processes))

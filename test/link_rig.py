@@ -21,7 +21,7 @@ from gsc_ros.nodes.images import image_from_picture
 from gsc_ros.nodes.qos import output_qos
 from gsc_ros.runner import FASTDDS_TRANSPORTS, NodeSpec, ProcessGroup
 from gsc_ros.sources import open_source
-from link_emulator import Forwarder
+from link_emulator import Forwarder, LineSettings, LoopbackEnds
 from link_scenes import Arrival, Scene
 import numpy as np
 import rclpy
@@ -256,6 +256,24 @@ def until(done: Any, what: str, rig: Rig, patience_s: float = PATIENCE_S) -> Non
         assert time.monotonic() < deadline, f'no {what} within {patience_s} s'
         rig.check()
         time.sleep(0.02)
+
+
+@contextmanager
+def joined(folder: Path, domains: tuple[int, int], ports: tuple[int, int],
+           pictures: list[Iterator[np.ndarray]], line: LineSettings, ceiling: int, seed: int
+           ) -> Iterator[tuple[Rig, Forwarder, Watch]]:
+    """Run all processes, a camera for each of ``pictures``, until pictures of all arrive."""
+    with ExitStack() as stack:
+        ends = LoopbackEnds(*ports)
+        link = stack.enter_context(Forwarder(ends, line, line, seed))
+        urls = [f'udp://127.0.0.1:{remote}?bind=127.0.0.1:{bind}'
+                for remote, bind in zip(ends.ports, ports, strict=True)]
+        rig = stack.enter_context(Rig(
+            folder, domains, len(pictures), (urls[0], urls[1]),
+            robot={'bytes_per_second': ceiling}, base={}, encoder={'max_rate': 3.0}))
+        watch = stack.enter_context(watched(domains, pictures, rate_hz=4.0))
+        until(lambda: len({a.stream for a in watch.pictures}) == len(pictures), 'picture', rig)
+        yield rig, link, watch
 
 
 def begin(scene: Scene, rig: Rig, link: Forwarder, watch: Watch) -> int:

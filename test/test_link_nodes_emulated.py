@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import replace
 import itertools
 import os
@@ -16,15 +15,15 @@ try:
 except ImportError:
     pytest.skip('gsc_msgs is not built', allow_module_level=True)
 
-from link_emulator import Forwarder, LoopbackEnds  # noqa: E402
+from link_emulator import Forwarder  # noqa: E402
 from link_rig import (  # noqa: E402
     begin,
     clip_pictures,
+    joined,
     moving_pictures,
     Rig,
     until,
     Watch,
-    watched,
 )
 from link_scenes import faults, outcome, Scene, scenes  # noqa: E402
 from test_link_emulated import free_port  # noqa: E402
@@ -46,19 +45,9 @@ def running(tmp_path_factory, request) -> Iterator[tuple[Rig, Forwarder, Watch]]
         pictures = clip_pictures(folder / 'car-detection.mp4')
     except pytest.skip.Exception:
         pictures = moving_pictures()
-    ports = free_port(), free_port()
-    with ExitStack() as stack:
-        ends = LoopbackEnds(*ports)
-        line = SCENES[1].line
-        link = stack.enter_context(Forwarder(ends, line, line, SEED))
-        urls = [f'udp://127.0.0.1:{remote}?bind=127.0.0.1:{bind}'
-                for remote, bind in zip(ends.ports, ports, strict=True)]
-        rig = stack.enter_context(Rig(
-            tmp_path_factory.mktemp('rig'), DOMAINS, 1, (urls[0], urls[1]),
-            robot={'bytes_per_second': SCENES[1].ceiling}, base={}, encoder={'max_rate': 3.0}))
-        watch = stack.enter_context(watched(DOMAINS, [pictures], rate_hz=4.0))
-        until(lambda: watch.packets and watch.pictures, 'first picture', rig)
-        yield rig, link, watch
+    with joined(tmp_path_factory.mktemp('rig'), DOMAINS, (free_port(), free_port()), [pictures],
+                SCENES[1].line, SCENES[1].ceiling, SEED) as parts:
+        yield parts
 
 
 @pytest.mark.parametrize('scene', SCENES, ids=lambda scene: scene.name)
