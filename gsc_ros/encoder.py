@@ -3,7 +3,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from gsc_ros.codec.bitstream import (
     CoderId,
@@ -21,10 +20,8 @@ from gsc_ros.codec.hevc import HevcCoder
 from gsc_ros.codec.hevc_packets import encode_packet
 from gsc_ros.codec.objects import BYTES_PER_OBJECT, encode_objects, MAX_OBJECTS, SceneObject
 from gsc_ros.codec.references import SenderReferences
+from gsc_ros.models.policy import Policy
 import numpy as np
-
-if TYPE_CHECKING:
-    from gsc_ros.models.policy import Policy
 
 CODERS = ('auto', 'learned', 'hevc')
 # Text and objects may take at most this share of a packet; the picture keeps the rest.
@@ -67,7 +64,6 @@ class SemanticEncoder:
             self._load_models(device)
 
     def _load_models(self, device: str) -> None:
-        from gsc_ros.models.policy import Policy
         self._policy = Policy.load()
         if self._coder == 'learned' or self._policy.learned_below > 0:
             # torch takes seconds to import: only those who need it do

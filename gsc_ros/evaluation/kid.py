@@ -6,11 +6,21 @@ It tells whether what a codec makes looks like pictures at all, however near eac
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 
 LEAST = 50      # pictures; of fewer the estimate is mostly noise
-_MOST = 2000    # evenly taken of more, as memory grows with the square
+_MOST = 2000    # memory grows with the square
+
+Item = TypeVar('Item')
+
+
+def thinned(items: Sequence[Item]) -> list[Item]:
+    """As many as ``kernel_distance`` bears, evenly taken."""
+    chosen = np.linspace(0, len(items) - 1, min(len(items), _MOST)).round().astype(int)
+    return [items[place] for place in chosen]
 
 
 def pack_features(features: np.ndarray) -> str:
@@ -34,12 +44,10 @@ def kernel_distance(decoded: np.ndarray, sources: np.ndarray) -> float:
     :param decoded: features (n, d), row i made from picture i; n at least 2.
     :param sources: features (n, d) of the originals.
     """
-    chosen = np.linspace(0, len(decoded) - 1, min(len(decoded), _MOST)).round().astype(int)
-    x, y = decoded[chosen], sources[chosen]
-    across = _kernel(x, y)
-    gaps = _kernel(x, x) + _kernel(y, y) - across - across.T
+    across = _kernel(decoded, sources)
+    gaps = _kernel(decoded, decoded) + _kernel(sources, sources) - across - across.T
     np.fill_diagonal(gaps, 0)
-    return float(gaps.sum() / (len(x) * (len(x) - 1)))
+    return float(gaps.sum() / (len(gaps) * (len(gaps) - 1)))
 
 
 def _kernel(x: np.ndarray, y: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import Any
 from gsc_ros.evaluation.detection import pooled_map
 from gsc_ros.evaluation.figures import HEADLINE, MEANS
 from gsc_ros.evaluation.intervals import Draws
-from gsc_ros.evaluation.kid import kernel_distance, LEAST, unpack_features
+from gsc_ros.evaluation.kid import kernel_distance, LEAST, thinned, unpack_features
 from gsc_ros.evaluation.metrics import Interval
 from gsc_ros.evaluation.report_compare import bd_table, equal_table
 from gsc_ros.evaluation.report_rows import (
@@ -140,11 +140,11 @@ def _pooled(rows: Sequence[Row], prefix: str) -> Table:
 
 def _set_distance(rows: Sequence[Row]) -> Table:
     """How far the pictures are from their sources as a set; nothing for a few."""
-    pairs = [(unpack_features(row['features']), unpack_features(row['source_features']))
-             for row in rows if row.get('features') and row.get('source_features')]
-    if len(pairs) < LEAST:
+    held = [row for row in rows if row.get('features') and row.get('source_features')]
+    if len(held) < LEAST:
         return {}
-    decoded, sources = (np.array(side) for side in zip(*pairs, strict=True))
+    decoded, sources = (np.array([unpack_features(row[key]) for row in thinned(held)])
+                        for key in ('features', 'source_features'))
     return {'kid': {'value': 1000 * kernel_distance(decoded, sources), 'low': None, 'high': None}}
 
 

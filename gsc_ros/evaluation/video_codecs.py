@@ -108,6 +108,9 @@ def _scheduling_kept() -> Iterator[None]:
 
     Threads that are started later would inherit that and leave no processor to the others.
     """
+    if not hasattr(os, 'sched_setscheduler'):   # off Linux
+        yield
+        return
     policy, param = os.sched_getscheduler(0), os.sched_getparam(0)
     try:
         yield

@@ -117,15 +117,15 @@ class DecoderNode(GscNode):
 
     def _load(self) -> None:
         """Load the generator in a thread of its own, once."""
-        def load() -> None:
-            try:
-                decoder.preload()
-            except Exception as error:
-                self.report('generator', error)
         if self._loader is None:
-            decoder = self._decoder
-            self._loader = Thread(target=load, name='load')
+            self._loader = Thread(target=self._preload, name='load')
             self._loader.start()
+
+    def _preload(self) -> None:
+        try:
+            self._decoder.preload()
+        except Exception as error:
+            self.report('generator', error)
 
     def start(self) -> None:
         """Subscribe and start the thread."""
