@@ -12,7 +12,7 @@ from gsc_ros.codec.bitstream import CoderId, MAX_SIDE, MIN_SIDE
 from gsc_ros.codec.coder import Coded
 from gsc_ros.codec.errors import BudgetError, InvalidInputError, PacketError
 from gsc_ros.codec.hevc_headers import MAX_QP
-from gsc_ros.codec.hevc_streams import decode_planes, encode_planes
+from gsc_ros.codec.hevc_streams import decode_planes, encode_planes, estimate_bytes
 from gsc_ros.codec.resample import enlarge, Planes, shrink
 import numpy as np
 
@@ -159,7 +159,14 @@ def finest(fill: Callable[[int], float], first: int, beyond: int, start: int, *,
 def _finest_factor(trials: Trials, qp: int) -> int:
     """Quality of the finest picture that fits at ``qp``; the last one if none is found to."""
     return finest(lambda quality: trials.fill(quality, qp), 0, MAX_QUALITY,
-                  round(typical_quality(trials.bpp)), per_halving=_STEPS_PER_HALVING, enough=_FULL)
+                  _likely_factor(trials, qp), per_halving=_STEPS_PER_HALVING, enough=_FULL)
+
+
+def _likely_factor(trials: Trials, qp: int) -> int:
+    """Quality at which the picture is expected to fill its bytes."""
+    typical = min(max(round(typical_quality(trials.bpp)), 0), MAX_QUALITY)
+    share = estimate_bytes(trials.planes(typical), qp) / max(trials.max_bytes, 0.5)
+    return typical + ceil(_STEPS_PER_HALVING * log2(share))
 
 
 def _finest_quantiser(trials: Trials, quality: int, qp: int) -> int:

@@ -15,6 +15,9 @@ import numpy as np
 
 _ENCODER: Final = 'libx265'
 _PRESET = 'slow'
+# A third of its time, and so many times its bytes: 0.34 octaves more, deviation 0.11, on 40
+# training pictures at three rates.
+_QUICK_PRESET, _QUICK_BYTES = 'ultrafast', 2 ** 0.34
 # CQP on one thread; everything that would add NAL units or vary the headers is off
 _X265 = ('log-level=none:pools=none:frame-threads=1:wpp=0:annexb=1:info=0:bframes=0:'
          'rc-lookahead=0:vui-timing-info=1:psy-rd=0:psy-rdoq=0:rect=0:amp=0:'
@@ -34,6 +37,13 @@ def encode_planes(planes: Planes, qp: int) -> bytes:
     :raises MissingDependencyError: if this PyAV has no x265, or one with other headers.
     """
     return strip(_x265([planes], f'{_INTRA}:qp={qp}'), *_size(planes), qp)
+
+
+def estimate_bytes(planes: Planes, qp: int) -> float:
+    """About the length that ``encode_planes`` will give [bytes], in a third of its time."""
+    stream = _x265([planes], f'{_INTRA}:qp={qp}', _QUICK_PRESET)
+    slice_data = stream.rpartition(b'\x00\x00\x01')[2]
+    return len(slice_data) / _QUICK_BYTES
 
 
 def encode_inter(reference: Planes, planes: Planes, qp: int) -> bytes:
@@ -105,7 +115,7 @@ def _size(planes: Planes) -> tuple[int, int]:
     return width, height
 
 
-def _x265(pictures: Sequence[Planes], options: str) -> bytes:
+def _x265(pictures: Sequence[Planes], options: str, preset: str = _PRESET) -> bytes:
     """Stream of pictures of one size, with start codes."""
     width, height = _size(pictures[0])
     try:
@@ -115,7 +125,7 @@ def _x265(pictures: Sequence[Planes], options: str) -> bytes:
     context.width, context.height, context.pix_fmt = width, height, 'yuv420p'
     context.time_base, context.thread_count = Fraction(1), 1
     context.color_range = 2   # full
-    context.options = {'preset': _PRESET, 'x265-params':
+    context.options = {'preset': preset, 'x265-params':
                        f'{_X265}:ctu={1 << ctu_log2(width, height)}:{options}'}
     packets = []
     for number, planes in enumerate(pictures):

@@ -6,7 +6,9 @@ from functools import lru_cache
 import numpy as np
 
 _LOBES = 3   # of the Lanczos window
-_BAND = 64   # outputs that one product makes: a long axis costs no more a sample than a short one
+# Outputs that one product makes: with many a matrix is mostly zeros, with few the calls cost more
+# than the products. Measured from 640x480 and 1920x1080.
+_SHRINK_BAND, _ENLARGE_BAND = 16, 32
 
 # ITU-R BT.601 in full range (as in JFIF): luma weights of R, G, B; chroma is scaled to +-127.5
 _KR, _KB = 0.299, 0.114
@@ -33,9 +35,10 @@ def _bands(size_out: int, size_in: int) -> list[tuple[slice, slice, np.ndarray]]
     """
     scale = max(1.0, size_in / size_out)
     reach = int(_LOBES * scale) + 1
+    band = _SHRINK_BAND if size_out < size_in else _ENLARGE_BAND
     bands = []
-    for start in range(0, size_out, _BAND):
-        stop = min(start + _BAND, size_out)
+    for start in range(0, size_out, band):
+        stop = min(start + band, size_out)
         centres = (np.arange(start, stop) + 0.5) * size_in / size_out - 0.5
         places = np.floor(centres)[:, None].astype(np.int64) + np.arange(-reach, reach + 1)
         weights = _lanczos((places - centres[:, None]) / scale)
