@@ -57,9 +57,9 @@ class Int8Conv2d(nn.Module):
 def _levels(x: Tensor) -> tuple[Tensor, float, int]:
     """Tensor of any shape, contiguous, as uint8 levels, with the scale and the level of 0."""
     low, high = torch.aminmax(x)
-    low, high = min(float(low), 0.0), max(float(high), 0.0)
-    scale = max((high - low) / 255, 1e-12)
-    zero = round(-low / scale)
+    bottom, top = min(float(low), 0.0), max(float(high), 0.0)
+    scale = max((top - bottom) / 255, 1e-12)
+    zero = round(-bottom / scale)
     levels = torch.empty_like(x, dtype=torch.uint8)
     # scales, rounds and clips in one pass; torch needs three
     cv2.convertScaleAbs(x.numpy().reshape(1, -1), levels.numpy().reshape(1, -1), 1 / scale, zero)
