@@ -20,6 +20,7 @@ from gsc_ros.codec.hevc import HevcCoder
 from gsc_ros.codec.hevc_packets import encode_packet
 from gsc_ros.codec.objects import BYTES_PER_OBJECT, encode_objects, MAX_OBJECTS, SceneObject
 from gsc_ros.codec.references import SenderReferences
+from gsc_ros.codec.regions import Focus
 from gsc_ros.models.policy import Policy
 import numpy as np
 
@@ -73,14 +74,16 @@ class SemanticEncoder:
 
     def encode(self, picture: np.ndarray, max_bytes: int, *, caption: str = '',
                objects: Sequence[SceneObject] = (), sequence: int = 0, seed: int = 0,
-               references: SenderReferences | None = None) -> bytes:
+               references: SenderReferences | None = None, focus: Focus | None = None) -> bytes:
         """
         Encode a picture (H, W, 3) uint8 RGB into a packet of at most ``max_bytes`` bytes.
 
         Caption and objects take at most a quarter of the packet (best objects first, the
         caption cut at a word); the picture gets what is left. With the camera's ``references``
         the packet may need a picture that the base station has acknowledged, and takes far fewer
-        bytes where little has changed; without, it stands alone.
+        bytes where little has changed; without, it stands alone. The objects are coded more
+        finely than the rest, whether or not they are named in the packet; ``focus`` names other
+        regions, or none.
 
         :raises InvalidInputError: if an argument is outside its range.
         :raises BudgetError: if no packet of this picture is that small.
@@ -94,14 +97,16 @@ class SemanticEncoder:
         height, width = picture.shape[:2]
         draft = Packet(CoderId.HEVC, width, height, HevcCoder.fingerprint, 0, seed & 0xFF,
                        sequence & 0xFFFF, None, words, things, b'')
-        # 2. the picture, in the bytes that are left
+        # 2. the picture, in the bytes that are left, most of them for what matters
+        if focus is None:
+            focus = Focus([item.box for item in objects])
         coders = self._choose(draft, limit - len(pack(draft)))
         try:
             if references is not None and coders[0] is self._hevc:
                 packet = encode_packet(picture, draft, limit, references, caption=caption,
-                                       objects=objects)
+                                       objects=objects, focus=focus)
             else:
-                packet = _alone(coders, picture, draft, limit)
+                packet = _alone(coders, picture, draft, limit, focus)
         except BudgetError as error:
             raise BudgetError(max_bytes, error.smallest) from error
         # 3. one packet
@@ -128,13 +133,13 @@ class SemanticEncoder:
         return [self._hevc, self._learned]
 
 
-def _alone(coders: Sequence[PictureCoder], picture: np.ndarray, draft: Packet, limit: int
-           ) -> Packet:
+def _alone(coders: Sequence[PictureCoder], picture: np.ndarray, draft: Packet, limit: int,
+           focus: Focus) -> Packet:
     """Complete a packet with the picture on its own, by the first coder that can."""
     taken = len(pack(draft))
     for coder in coders:
         try:
-            coded = coder.encode(picture, limit - taken)
+            coded = coder.encode(picture, limit - taken, focus)
         except BudgetError as error:
             failure = error
             continue

@@ -11,7 +11,7 @@ from gsc_ros.codec.errors import InvalidInputError
 from gsc_ros.commands import evaluate as command
 import pytest
 
-OURS = 'gsc-hevc-notext-plain'
+OURS = 'gsc-hevc-notext-nofocus-plain'
 
 
 def run(*words: object) -> int:

@@ -39,8 +39,8 @@ class FakeCoder:
     acknowledged: list[tuple[int, int]] = field(default_factory=list)
 
     def encode(self, picture: np.ndarray, max_bytes: int, *, caption: str = '',
-               objects: Sequence[SceneObject] = (), sequence: int = 0, references: Any = None
-               ) -> bytes:
+               objects: Sequence[SceneObject] = (), sequence: int = 0, references: Any = None,
+               focus: Any = None) -> bytes:
         if max_bytes < self.smallest:
             raise BudgetError(max_bytes, self.smallest)
         if references is not None:
@@ -196,8 +196,9 @@ def test_one_packet_serves_all_ways_of_decoding() -> None:
 
 
 def test_names_of_codecs() -> None:
-    codec = parse_codec('gsc-hevc-notext-steps4')
+    codec = parse_codec('gsc-hevc-notext-nofocus-steps4')
     assert codec is not None
+    assert not codec.describes
     assert (codec.coder, codec.text, codec.output, codec.steps) == ('hevc', False, 'generated', 4)
     assert parse_codec('gsc-steps') is None
     check_codecs(['gsc', 'gsc-learned-plain', 'jpeg', 'av1'])

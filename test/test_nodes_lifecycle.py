@@ -186,13 +186,14 @@ class StandInEncoder:
     """Packs the first pixel; a black picture fits no budget, a white one is a bug."""
 
     used: list[tuple[int, Any]] = []
+    focus: list[Any] = []
 
     def __init__(self, coder: str, device: str) -> None:
         self.coder = coder
         self.used.clear()
 
     def encode(self, shown: np.ndarray, max_bytes: int, *, caption: str, objects: Any,
-               sequence: int, seed: int, references: Any) -> bytes:
+               sequence: int, seed: int, references: Any, focus: Any) -> bytes:
         """As SemanticEncoder.encode."""
         level = int(shown[0, 0, 0])
         if level == 0:
@@ -201,6 +202,7 @@ class StandInEncoder:
             raise RuntimeError('a bug')
         height, width = shown.shape[:2]
         self.used.append((max_bytes, references))
+        self.focus.append(focus)
         return pack(Packet(CoderId.HEVC, width, height, 1, 0, seed, sequence, None, b'', b'',
                            bytes([level])))
 
@@ -286,7 +288,6 @@ def test_encoder_obeys_what_the_link_says(start, stand_in_encoder):
     told.quality, told.paused, told.refresh, told.roi = 0.5, True, True, [0.0, 0.0, 0.5, 1.0]
     link.publish(told)
     bench.until(lambda: counters.get('acknowledged') == 4)
-    assert counters.get('refused_requests') == 1
     ticks: list[int] = []
     StandInEncoder.used.clear()
     node.create_timer(0.05, lambda: ticks.append(1))
@@ -295,7 +296,11 @@ def test_encoder_obeys_what_the_link_says(start, stand_in_encoder):
     told.paused = told.refresh = False
     link.publish(told)
     assert all(150 <= limit <= 500 for limit, _ in encoded(3))
-    assert (counters.get('refused_requests'), counters.get('refreshes')) == (1, 1)
+    assert StandInEncoder.focus[-1].regions == [(0.0, 0.0, 0.5, 1.0)]
+    assert (counters.get('refused_requests'), counters.get('refreshes')) == (0, 1)
+    told.roi = [0.5, 0.0, 0.5, 1.0]     # empty: the whole message is refused
+    link.publish(told)
+    bench.until(lambda: counters.get('refused_requests') == 1)
 
 
 class StandInDecoder:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gsc_ros.codec.bitstream import CoderId
+from gsc_ros.codec.regions import Focus, NOWHERE
 import numpy as np
 
 
@@ -27,10 +28,11 @@ class PictureCoder(Protocol):
     fingerprint: int
     """16 bits that name the model both ends must share."""
 
-    def encode(self, picture: np.ndarray, max_bytes: int) -> Coded:
+    def encode(self, picture: np.ndarray, max_bytes: int, focus: Focus = NOWHERE) -> Coded:
         """
         Code ``picture`` as well as ``max_bytes`` allow; ``len(data) <= max_bytes`` always.
 
+        :param focus: where the bytes matter most; a coder may not know how.
         :raises InvalidInputError: if the picture is not of the form above.
         :raises BudgetError: if not even the coarsest setting fits.
         """

@@ -13,6 +13,7 @@ from gsc_ros.codec.coder import Coded
 from gsc_ros.codec.errors import BudgetError, InvalidInputError, PacketError
 from gsc_ros.codec.hevc_headers import MAX_QP
 from gsc_ros.codec.hevc_streams import decode_planes, encode_planes, estimate_bytes
+from gsc_ros.codec.regions import Focus, NOWHERE
 from gsc_ros.codec.resample import enlarge, Planes, shrink
 import numpy as np
 
@@ -70,10 +71,10 @@ class HevcCoder:
     coder_id = CoderId.HEVC
     fingerprint = 0x4801    # names the configuration of headers, filters and colours, not a model
 
-    def encode(self, picture: np.ndarray, max_bytes: int) -> Coded:
+    def encode(self, picture: np.ndarray, max_bytes: int, focus: Focus = NOWHERE) -> Coded:
         """Code ``picture`` into at most ``max_bytes`` (see ``PictureCoder``)."""
         _check_picture(picture)
-        return Trials(picture, max_bytes).best()
+        return Trials(picture, max_bytes, focus).best()
 
     def decode(self, coded: Coded, width: int, height: int) -> np.ndarray:
         """Return the plain picture, uint8 (height, width, 3) RGB (see ``PictureCoder``)."""
@@ -95,11 +96,12 @@ def _check_picture(picture: np.ndarray) -> None:
 class Trials:
     """Latents of one picture at several factors and quantisers, each made once."""
 
-    def __init__(self, picture: np.ndarray, max_bytes: int) -> None:
-        self.picture, self.max_bytes = picture, max_bytes
+    def __init__(self, picture: np.ndarray, max_bytes: int, focus: Focus = NOWHERE) -> None:
+        self.picture, self.max_bytes, self._focus = picture, max_bytes, focus
         self.height, self.width = picture.shape[:2]
         self.bpp = 8 * max(max_bytes, 1) / (self.width * self.height)
         self._planes: dict[tuple[int, int], Planes] = {}
+        self._focused: dict[tuple[int, int], Planes] = {}
         self._latents: dict[tuple[tuple[int, int], int], bytes] = {}
 
     def planes(self, quality: int) -> Planes:
@@ -109,11 +111,18 @@ class Trials:
             self._planes[size] = shrink(self.picture, *size)
         return self._planes[size]
 
+    def focused(self, quality: int) -> Planes:
+        """Those planes as they are coded: with a smooth background."""
+        size = coded_size(self.width, self.height, quality)
+        if size not in self._focused:
+            self._focused[size] = self._focus.smooth_outside(self.planes(quality))
+        return self._focused[size]
+
     def latent(self, quality: int, qp: int) -> bytes:
         """Latent of the picture on its own."""
         size = coded_size(self.width, self.height, quality)
         if (size, qp) not in self._latents:
-            self._latents[size, qp] = encode_planes(self.planes(quality), qp)
+            self._latents[size, qp] = encode_planes(self.focused(quality), qp)
         return self._latents[size, qp]
 
     def best(self) -> Coded:
@@ -165,7 +174,7 @@ def _finest_factor(trials: Trials, qp: int) -> int:
 def _likely_factor(trials: Trials, qp: int) -> int:
     """Quality at which the picture is expected to fill its bytes."""
     typical = min(max(round(typical_quality(trials.bpp)), 0), MAX_QUALITY)
-    share = estimate_bytes(trials.planes(typical), qp) / max(trials.max_bytes, 0.5)
+    share = estimate_bytes(trials.focused(typical), qp) / max(trials.max_bytes, 0.5)
     return typical + ceil(_STEPS_PER_HALVING * log2(share))
 
 

@@ -13,6 +13,7 @@ from gsc_ros.codec.hevc import finest, HevcCoder, MIN_QP, Trials
 from gsc_ros.codec.hevc_headers import MAX_QP
 from gsc_ros.codec.hevc_streams import decode_inter, encode_inter, same
 from gsc_ros.codec.references import Reference
+from gsc_ros.codec.regions import Focus, NOWHERE
 from gsc_ros.codec.resample import enlarge, Planes
 import numpy as np
 
@@ -40,15 +41,16 @@ class Made:
 
 
 def encode_next(picture: np.ndarray, reference: Reference | None, max_bytes: int,
-                alone_bytes: int) -> Made:
+                alone_bytes: int, focus: Focus = NOWHERE) -> Made:
     """
     Code a picture (H, W, 3) from ``reference`` or on its own, whichever is better.
 
-    The two ways have their own ceilings, as what else the packet holds differs.
+    The two ways have their own ceilings, as what else the packet holds differs. Only a picture
+    on its own has a smooth background for the sake of ``focus``: predicted ones sharpen it.
 
     :raises BudgetError: if neither fits.
     """
-    trials = Trials(picture, alone_bytes)
+    trials = Trials(picture, alone_bytes, focus)
     if reference is None:
         return _alone(trials)
     try:

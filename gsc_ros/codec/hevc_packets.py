@@ -23,12 +23,14 @@ from gsc_ros.codec.references import (
     SenderReferences,
     Sent,
 )
+from gsc_ros.codec.regions import Focus, NOWHERE
 from gsc_ros.codec.resample import Planes
 import numpy as np
 
 
 def encode_packet(picture: np.ndarray, draft: Packet, limit: int, references: SenderReferences, *,
-                  caption: str, objects: Sequence[SceneObject]) -> Packet:
+                  caption: str, objects: Sequence[SceneObject], focus: Focus = NOWHERE
+                  ) -> Packet:
     """
     Complete ``draft``, a packet that lacks quality and latent, within ``limit`` bytes.
 
@@ -41,7 +43,7 @@ def encode_packet(picture: np.ndarray, draft: Packet, limit: int, references: Se
     following = _following(draft, held, caption, objects) if held else draft
     try:
         made = encode_next(picture, held.reference if held else None,
-                           limit - len(pack(following)), limit - len(pack(draft)))
+                           limit - len(pack(following)), limit - len(pack(draft)), focus)
     except BudgetError as error:
         raise BudgetError(limit, error.smallest + len(pack(draft))) from error
     packet = replace(following if made.parent else draft, quality=made.coded.quality,

@@ -6,6 +6,7 @@ from pathlib import Path
 import sys
 from typing import TYPE_CHECKING
 
+from gsc_ros.codec.regions import Focus, STRENGTH
 from gsc_ros.commands.files import output_paths
 from gsc_ros.sources import read_picture
 from tqdm import tqdm
@@ -24,6 +25,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
                         help='ceiling of each packet in bytes, header included')
     parser.add_argument('--caption', help='text to send; default: described by the captioner')
     parser.add_argument('--no-text', action='store_true', help='send neither caption nor objects')
+    parser.add_argument('--focus', type=float, default=STRENGTH, metavar='PIXELS',
+                        help='how far all but the objects is smoothed in their favour, in pixels '
+                             'of the coded picture (default: %(default)s)')
     parser.add_argument('--coder', choices=('auto', 'learned', 'hevc'), default='auto')
     parser.add_argument('--detector', default='yolo26n.pt',
                         help='YOLO file or name that finds the objects (default: %(default)s)')
@@ -43,8 +47,9 @@ def run(args: argparse.Namespace) -> int:
     for source, target in tqdm(pairs, unit='pic', disable=len(pairs) < 2 or None):
         picture = read_picture(source)
         caption, objects = describe(picture)
+        focus = Focus([item.box for item in objects], args.focus)
         data = encoder.encode(picture, args.max_bytes, caption=caption, objects=objects,
-                              seed=args.seed)
+                              seed=args.seed, focus=focus)
         target.write_bytes(data)
         bpp = 8 * len(data) / (picture.shape[0] * picture.shape[1])
         tqdm.write(f'{target}: {len(data)} bytes, {bpp:.4f} bpp', file=sys.stdout)

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 DEFAULT_BPP = (0.005, 0.01, 0.02, 0.04)
 DEFAULT_KBPS = (2.0, 8.0, 32.0)
 DEFAULT_CODECS = ('gsc', 'gsc-plain', 'jpeg', 'webp', 'avif', 'x265', 'h264', 'h265', 'av1')
-_NAMES = 'ours: gsc[-auto|-learned|-hevc][-notext][-plain|-generated|-stepsN]; of pictures: ' \
-         'jpeg, webp, avif, x265; of streams: h264, h265, av1'
+_NAMES = 'ours: gsc[-auto|-learned|-hevc][-notext][-nofocus][-plain|-generated|-stepsN]; ' \
+         'of pictures: jpeg, webp, avif, x265; of streams: h264, h265, av1'
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:

@@ -9,6 +9,7 @@ from typing import Any, TYPE_CHECKING
 
 from gsc_ros.codec.errors import BudgetError, InvalidInputError
 from gsc_ros.codec.objects import SceneObject
+from gsc_ros.codec.regions import Focus
 from gsc_ros.evaluation.detection import matches
 import numpy as np
 
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 Clock = Callable[[], float]
 SOURCE, PLAIN, REGENERATED, PEER = VARIANTS = 'source', 'plain', 'regenerated', 'peer'
 DEFAULT, GENERATED = 'default', 'generated'
-_OURS = re.compile(r'gsc(?:-(auto|learned|hevc))?(-notext)?(?:-(plain|generated)|-steps(\d+))?')
+_OURS = re.compile(r'gsc(?:-(auto|learned|hevc))?(-notext)?(-nofocus)?'
+                   r'(?:-(plain|generated)|-steps(\d+))?')
 
 
 @dataclass(frozen=True)
@@ -56,16 +58,28 @@ class OurCodec:
     text: bool      # whether packets carry caption and objects
     output: str     # DEFAULT, PLAIN or GENERATED
     steps: int | None = None
+    focus: bool = True      # whether the objects are coded more finely than the rest
+
+    @property
+    def packing(self) -> tuple[str, bool, bool]:
+        """Names that share it share their packets."""
+        return self.coder, self.text, self.focus
+
+    @property
+    def describes(self) -> bool:
+        """Whether it needs to know what is in the picture."""
+        return self.text or self.focus
 
 
 def parse_codec(name: str) -> OurCodec | None:
-    """Read a name of ours: gsc[-CODER][-notext][-plain | -generated | -stepsN]; else None."""
+    """Read gsc[-CODER][-notext][-nofocus][-plain | -generated | -stepsN]; None for others."""
     match = _OURS.fullmatch(name)
     if match is None:
         return None
-    coder, notext, output, steps = match.groups()
+    coder, notext, nofocus, output, steps = match.groups()
     return OurCodec(name, coder or 'auto', not notext,
-                    GENERATED if steps else output or DEFAULT, int(steps) if steps else None)
+                    GENERATED if steps else output or DEFAULT,
+                    int(steps) if steps else None, not nofocus)
 
 
 class OurCodecs:
@@ -94,22 +108,32 @@ class OurCodecs:
 
         Where no packet is that small, the smallest there is.
         """
-        for coder, text in dict.fromkeys((c.coder, c.text) for c in codecs):
+        for packing in dict.fromkeys(c.packing for c in codecs):
+            same = [c for c in codecs if c.packing == packing]
             began = self.clock()
-            said = words if text else Words()
-            data = self._encode(picture, max_bytes, coder, said)
+            data = self._encode(picture, max_bytes, same[0], words)
             encode_s = self.clock() - began
-            same = [c for c in codecs if (c.coder, c.text) == (coder, text)]
             for codec, (decoded, decode_s) in zip(same, self._outputs(data, same), strict=True):
                 yield candidate(codec, data, decoded, encode_s, decode_s)
 
-    def _encode(self, picture: np.ndarray, max_bytes: int, coder: str, words: Words) -> bytes:
-        encoder = self.encoders[coder]
+    def _encode(self, picture: np.ndarray, max_bytes: int, codec: OurCodec, words: Words) -> bytes:
         try:
-            return encoder.encode(picture, max_bytes, caption=words.caption, objects=words.objects)
+            return self.encode(picture, max_bytes, codec, words)
         except BudgetError as error:   # as for the peers: the smallest there is, marked
-            return encoder.encode(picture, error.smallest, caption=words.caption,
-                                  objects=words.objects)
+            return self.encode(picture, error.smallest, codec, words)
+
+    def encode(self, picture: np.ndarray, max_bytes: int, codec: OurCodec, words: Words,
+               **state: Any) -> bytes:
+        """
+        Encode as a name says; ``state`` goes to the encoder.
+
+        :raises BudgetError: if no packet is that small.
+        """
+        said = words if codec.text else Words()
+        regions = [item.box for item in words.objects] if codec.focus else []
+        return self.encoders[codec.coder].encode(
+            picture, max_bytes, caption=said.caption, objects=said.objects, focus=Focus(regions),
+            **state)
 
     def _outputs(self, data: bytes, codecs: Sequence[OurCodec]
                  ) -> list[tuple[DecodedPicture, float]]:
@@ -158,7 +182,7 @@ def load_ours(codecs: Sequence[OurCodec], device: str) -> OurCodecs:
     from gsc_ros.decoder import SemanticDecoder
     from gsc_ros.encoder import SemanticEncoder
     describe = None
-    if any(c.text for c in codecs):
+    if any(c.describes for c in codecs):
         from gsc_ros.models.describe import load_describe
         describe = load_describe(device=device)
     encoders = {coder: SemanticEncoder(coder, device) for coder in {c.coder for c in codecs}}
@@ -206,6 +230,6 @@ def check_codecs(names: Sequence[str]) -> None:
     known = [*PEERS, *VIDEO]
     unknown = [name for name in names if parse_codec(name) is None and name not in known]
     if unknown or not names:
-        ours = 'gsc[-auto|-learned|-hevc][-notext][-plain|-generated|-stepsN]'
+        ours = 'gsc[-auto|-learned|-hevc][-notext][-nofocus][-plain|-generated|-stepsN]'
         raise InvalidInputError('--codecs', ', '.join(unknown) or 'empty',
                                 ', '.join((ours, *known)))

@@ -120,12 +120,12 @@ def _peer(worker: Worker, name: str, segment: _Segment, kbps: float) -> Shown:
 
 def _ours(worker: Worker, item: Item, segment: _Segment) -> Iterator[tuple[float, Shown]]:
     """One stream of packets for the names that differ in decoding only."""
-    groups: dict[tuple[float, str, bool], list[OurCodec]] = {}
+    groups: dict[tuple[float, tuple[str, bool, bool]], list[OurCodec]] = {}
     for name, target in item.tasks:
         codec = parse_codec(name)
         if codec is not None and target is not None:
-            groups.setdefault((target, codec.coder, codec.text), []).append(codec)
-    for (target, _, _), codecs in groups.items():
+            groups.setdefault((target, codec.packing), []).append(codec)
+    for (target, _), codecs in groups.items():
         sent = list(send_clip(worker.ours, codecs, segment.frames, segment.times_ns, target,
                               worker.settings.live))
         if not sent:

@@ -79,7 +79,7 @@ class Stream:
     def __init__(self, ours: OurCodecs, codecs: Sequence[OurCodec], live: LiveSettings
                  ) -> None:
         self._ours, self._codecs, self._rtt_ns = ours, codecs, round(live.rtt_s * 1e9)
-        self._scenes = Scenes(ours, live.max_objects) if codecs[0].text else None
+        self._scenes = Scenes(ours, live.max_objects) if codecs[0].describes else None
         self._sender = SenderReferences()
         self._receivers = {c.name: ReceiverReferences() for c in codecs}
         self._acks: deque[tuple[int, int]] = deque()   # when it arrives, sequence
@@ -91,9 +91,8 @@ class Stream:
             self._sender.acknowledge(self._acks.popleft()[1])
         words = self._scenes.words(picture, now_ns) if self._scenes else Words()
         began = self._ours.clock()
-        data = self._ours.encoders[self._codecs[0].coder].encode(
-            picture, room, caption=words.caption, objects=words.objects, sequence=self._sequence,
-            references=self._sender)
+        data = self._ours.encode(picture, room, self._codecs[0], words, sequence=self._sequence,
+                                 references=self._sender)
         encode_s = self._ours.clock() - began
         self._acks.append((now_ns + self._rtt_ns, self._sequence))
         self._sequence = (self._sequence + 1) % SEQUENCES

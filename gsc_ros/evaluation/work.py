@@ -113,7 +113,7 @@ class Worker:
             if task[0] == SOURCE:
                 add_source(self, result, item, shot, source)
         ours = [(codec, target) for name, target in item.tasks if (codec := parse_codec(name))]
-        words = self.ours.describe(source) if any(c.text for c, _ in ours) else Words()
+        words = self.ours.describe(source) if any(c.describes for c, _ in ours) else Words()
         for target, max_bytes in _ceilings(item, source).items():
             made = self._code(item, source, words, target, max_bytes)
             for one in made:

@@ -9,6 +9,7 @@ from gsc_ros.codec.bitstream import CoderId
 from gsc_ros.codec.coder import Coded
 from gsc_ros.codec.context import ContextModel, ContextWeights
 from gsc_ros.codec.errors import BudgetError, CheckpointError, PacketError
+from gsc_ros.codec.regions import Focus, NOWHERE
 from gsc_ros.models import checkpoint
 from gsc_ros.models.assets import CONTEXT_FILE, TRANSFORM_FILE
 from gsc_ros.models.autoencoder import Autoencoder
@@ -60,8 +61,8 @@ class LearnedCoder:
         return self.autoencoder.encode(pad_to_tensor(picture, SYMBOL_STRIDE, self.device))
 
     @torch.inference_mode()
-    def encode(self, picture: np.ndarray, max_bytes: int) -> Coded:
-        """Code at the highest quality that fits; see ``PictureCoder``."""
+    def encode(self, picture: np.ndarray, max_bytes: int, focus: Focus = NOWHERE) -> Coded:
+        """Code at the highest quality that fits, all alike; see ``PictureCoder``."""
         latent = self._latent(picture)
         low, high = 0, self.top_quality
         best = self._code(latent, low)

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 
 from gsc_msgs.msg import SemanticFrame, StreamInfo
 from gsc_ros.codec.bitstream import unpack
+from gsc_ros.codec.objects import SceneObject
 from gsc_ros.codec.references import SenderReferences
+from gsc_ros.codec.regions import Focus
 from gsc_ros.models.scene_change import make_thumbnail, scene_distance
 from gsc_ros.nodes import topics
 from gsc_ros.nodes.declare import NodeParameters
@@ -44,7 +46,6 @@ class CameraStream:
         self.activity = 1.0
         self._references = SenderReferences()
         self._sequence = 0
-        self._roi: tuple[float, ...] = WHOLE_PICTURE
         self._info: StreamInfo | None = None
         self._thumbnail: np.ndarray | None = None
         self._sent: tuple[int, int] | None = None  # wire bytes of the last packet, when
@@ -68,10 +69,11 @@ class CameraStream:
         wanted = int(granted * self.advice(now_ns).control.quality)
         return min(granted, max(smallest, wanted))
 
-    def asks_for_region(self, roi: Sequence[float]) -> bool:
-        """Whether a feedback has another region of interest than the one before it."""
-        before, self._roi = self._roi, tuple(map(float, roi))
-        return self._roi not in (before, WHOLE_PICTURE)
+    def focus(self, objects: Sequence[SceneObject], strength: float, now_ns: int) -> Focus:
+        """Where the bytes go: the region that an operator asked for, else the objects."""
+        roi = self.advice(now_ns).control.roi
+        regions = [item.box for item in objects] if roi == WHOLE_PICTURE else [roi]
+        return Focus(regions, strength)
 
     def references(self, now_ns: int) -> SenderReferences | None:
         """Return the pictures that the base station holds; None while no link says which."""

@@ -10,6 +10,7 @@ from gsc_msgs.msg import StreamFeedback
 from gsc_ros.budget import BudgetSettings, ByteBudget
 from gsc_ros.codec.errors import BudgetError, GscError, InvalidInputError
 from gsc_ros.codec.objects import SceneObject
+from gsc_ros.link.wire import RequestKind
 from gsc_ros.nodes import topics
 from gsc_ros.nodes.camera_stream import CameraStream
 from gsc_ros.nodes.diagnostics import Counters
@@ -23,6 +24,7 @@ from gsc_ros.nodes.images import (
 from gsc_ros.nodes.lifecycle import GscNode, run_node
 from gsc_ros.nodes.qos import input_qos, output_qos
 from gsc_ros.nodes.scene import RefreshRule, SceneWatcher
+from gsc_ros.nodes.stream_control import check_request
 from gsc_ros.nodes.tables import ENCODER
 from gsc_ros.nodes.worker import LatestSlots, Worker
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
@@ -144,12 +146,13 @@ class EncoderNode(GscNode):
         camera.camera_info = msg
 
     def _on_feedback(self, camera: CameraStream, msg: StreamFeedback) -> None:
+        try:
+            check_request(RequestKind.ROI, msg.roi)
+        except InvalidInputError:
+            camera.counters.add('refused_requests')
+            raise
         camera.feedback.take(msg, time.monotonic_ns())
         camera.counters.add('acknowledged', len(msg.acknowledged))
-        if camera.asks_for_region(msg.roi):
-            camera.counters.add('refused_requests')
-            raise InvalidInputError('roi', list(msg.roi), 'the whole picture: no coder knows '
-                                                          'regions of interest')
         if self._worker:
             self._worker.notify()
 
@@ -214,7 +217,8 @@ class EncoderNode(GscNode):
         references = camera.references(started_ns) if self.parameters['temporal'] else None
         data = self._encoder.encode(
             picture, limit, caption=caption, objects=objects, sequence=camera.sequence,
-            seed=self.parameters['seed'], references=references)
+            seed=self.parameters['seed'], references=references,
+            focus=camera.focus(objects, self.parameters['focus'], started_ns))
         now_ns = time.monotonic_ns()
         self._budget.spend(camera.topic, len(data), now_ns)
         camera.publish(data, header, now_ns)

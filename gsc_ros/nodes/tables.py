@@ -6,6 +6,7 @@ from typing import Any
 
 from gsc_ros.budget_plan import LATENCY_S
 from gsc_ros.codec.errors import InvalidInputError
+from gsc_ros.codec.regions import STRENGTH, STRONGEST
 from gsc_ros.models.scene_change import DEFAULT_THRESHOLD
 from gsc_ros.nodes.common_table import check_unique, INPUT, NODE
 from gsc_ros.nodes.link_table import LINK_BASE, LINK_ROBOT
@@ -62,6 +63,10 @@ ENCODER = Table((
     Parameter('detector_confidence', 'float', 0.25, 'Least score of a detected object.', 0.0, 1.0),
     Parameter('max_objects', 'int', 8, 'Most objects in one packet, best first (5 bytes each).',
               0, 50, runtime=True),
+    Parameter('focus', 'float', STRENGTH,
+              'How far all but the objects, or the region that an operator asked for, is smoothed '
+              'in their favour [pixels of the coded picture]; 0: not at all.', 0.0, STRONGEST,
+              runtime=True),
     Parameter('scene_period', 'float', 2.0,
               'Least seconds between two runs of detector and captioner on a camera.', 0.1, 3600.0,
               runtime=True),
