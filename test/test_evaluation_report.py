@@ -15,7 +15,9 @@ from gsc_ros.evaluation import report_compare, report_tables
 from gsc_ros.evaluation.report import write_report
 from gsc_ros.evaluation.report_cases import Album, choose_cases
 from gsc_ros.evaluation.report_rows import read_rows, sources, tracks
+from gsc_ros.evaluation.report_sheet import write_worst
 from gsc_ros.evaluation.report_text import markdown
+from PIL import Image
 import pytest
 
 Table = dict[str, Any]
@@ -127,6 +129,21 @@ def test_files_agree(folder: Path) -> None:
             assert line.endswith(' |')
     for kind in ('bpp', 'kbps'):
         assert (folder / f'curves_{kind}.png').read_bytes().startswith(b'\x89PNG')
+
+
+def test_the_worst_on_a_sheet(tmp_path: Path) -> None:
+    rows = still_rows()
+    rows_folder = write_rows(rows, tmp_path)
+    track, = tracks(rows)
+    sheets = {count: tmp_path / f'{count}.jpg' for count in (0, 2)}
+    for count, sheet in sheets.items():
+        kept = dict(list(sources(rows).items())[:count])
+        write_worst(track, 'gsc', 'vgg', kept, rows_folder.parent, sheet)
+    assert not sheets[0].exists()       # no picture was kept
+    width, height = Image.open(sheets[2]).size
+    assert width > height               # four columns, two rows
+    write_worst(track, None, None, sources(rows), tmp_path, tmp_path / 'no.jpg')
+    assert not (tmp_path / 'no.jpg').exists()
 
 
 class Page(HTMLParser):

@@ -13,6 +13,7 @@ from gsc_ros.evaluation.figures import FIGURES
 from gsc_ros.evaluation.report_cases import Album, choose_cases
 from gsc_ros.evaluation.report_plots import plot
 from gsc_ros.evaluation.report_rows import ALL, read_rows, sources, Track, tracks
+from gsc_ros.evaluation.report_sheet import write_worst
 from gsc_ros.evaluation.report_tables import summarise
 from gsc_ros.evaluation.report_text import markdown, name_of, write_csv
 
@@ -21,8 +22,9 @@ _TEMPLATE, _PLACE = 'report_page.html', '/*DATA*/null'
 
 def write_report(rows_folder: Path, out: Path) -> None:
     """
-    Write ``summary.json``, ``.csv``, ``.md``, ``curves_*.png`` and ``report.html`` into ``out``.
+    Write tables, curves and pictures into ``out``.
 
+    ``summary.json``, ``.csv`` and ``.md``, ``curves_*.png``, ``worst_*.jpg`` and ``report.html``.
     The page is one file that needs nothing else.
 
     :param rows_folder: holds ``*.jsonl``; the rows' pictures are named from its parent on.
@@ -41,6 +43,10 @@ def write_report(rows_folder: Path, out: Path) -> None:
     (out / 'summary.md').write_text(markdown(summary))
     write_csv(summary, out / 'summary.csv')
     plot(summary, out)
+    for track in found:
+        table = summary[track.kind][ALL]
+        write_worst(track, table['ours'], table['lead'], originals, rows_folder.parent,
+                    out / f'worst_{track.kind}.jpg')
     (out / 'report.html').write_text(_page(found, summary, cases, album.pictures))
 
 

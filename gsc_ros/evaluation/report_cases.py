@@ -67,7 +67,7 @@ def choose_cases(track: Track, ours: str | None, lead: str | None,
     Shown are the worst, then an even sample of the others, so that nothing is hidden or chosen
     for its looks.
     """
-    order = _worst_first(track, ours, lead)
+    order = worst_first(track, ours, lead)
     visible = [p for p in order if sources.get(p, {}).get('picture')]
     rest = visible[_WORST:]
     count = min(len(rest), _MAX_SHOWN - _WORST)
@@ -93,7 +93,7 @@ def _rows(track: Track, picture: Picture) -> Iterable[Row]:
                 yield row
 
 
-def _worst_first(track: Track, ours: str | None, lead: str | None) -> list[Picture]:
+def worst_first(track: Track, ours: str | None, lead: str | None) -> list[Picture]:
     """By the mean of our leading figure over the rates; pictures without one come last."""
     found: dict[Picture, list[float]] = {}
     for target in track.targets:
