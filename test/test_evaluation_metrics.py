@@ -102,24 +102,3 @@ def test_agreement_of_nothing() -> None:
     assert metrics.agreement([], []).f1 == 1
     assert metrics.agreement([], [item(0, 0, 1)]).f1 == 0
     assert metrics.agreement([item(0, 0, 1)], []).invented == 1
-
-
-def test_bootstrap_encloses_the_mean_and_narrows() -> None:
-    values = np.random.default_rng(1).normal(3, 1, 400)
-    few, many = metrics.bootstrap(values[:20]), metrics.bootstrap(values)
-    assert many.low < many.value < many.high
-    assert many.value == pytest.approx(values.mean())
-    assert many.high - many.low < few.high - few.low
-    # standard error of 400 normal values is 0.05
-    assert many.high - many.low == pytest.approx(4 * 0.05, rel=0.2)
-
-
-def test_bootstrap_is_reproducible_and_refuses_nothing() -> None:
-    assert metrics.bootstrap([1, 2, 4]) == metrics.bootstrap([1, 2, 4])
-    with pytest.raises(InvalidInputError):
-        metrics.bootstrap([])
-
-
-def test_pooled_f1_weighs_by_objects() -> None:
-    rows = np.array([(9, 10, 10), (0, 1, 1)])
-    assert metrics.bootstrap(rows, metrics.pooled_f1).value == pytest.approx(18 / 22)

@@ -19,7 +19,7 @@ import numpy as np
 
 # A chain may get this many quantiser steps sharper than the picture that it started from: a still
 # scene is refined and then costs next to nothing, instead of its noise being coded for ever.
-REFINEMENT = 4
+REFINEMENT = 6
 _START = 2          # steps below the reference's where the search starts
 _PER_HALVING = 4    # quantiser steps that halve the bytes of a predicted picture
 _ENOUGH = 0.8       # share of the bytes from which no finer quantiser is tried

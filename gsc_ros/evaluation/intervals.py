@@ -6,15 +6,27 @@ One set of draws serves all codecs and rates of a comparison, so that each pictu
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
 
 from gsc_ros.codec.errors import InvalidInputError
-from gsc_ros.evaluation.metrics import Interval
 import numpy as np
 
 SAMPLES = 1000
 # With fewer units than this an interval would look far better than it is.
 MIN_UNITS = 5
 _LOW, _HIGH = 2.5, 97.5
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A statistic with the limits of its 95 % bootstrap interval."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f'{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]'
 
 
 class Draws:

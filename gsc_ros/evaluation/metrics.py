@@ -1,4 +1,4 @@
-"""Figures that compare a decoded picture with its original, and intervals for their means."""
+"""Figures that compare a decoded picture with its original."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
@@ -208,47 +208,3 @@ def agreement(found: Sequence[SceneObject], wanted: Sequence[SceneObject],
     """
     right = sum(right for _, _, right in matches(found, wanted, min_iou))
     return Agreement(right, len(found), len(wanted))
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A statistic with the limits of its 95 % bootstrap interval."""
-
-    value: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        return f'{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]'
-
-
-def mean_rows(rows: np.ndarray) -> float:
-    """Mean of a column of per-picture figures (n, 1)."""
-    return float(rows[:, 0].mean())
-
-
-def pooled_f1(rows: np.ndarray) -> float:
-    """F1 of summed (matched, found, wanted) rows (n, 3): large scenes weigh more, as they do."""
-    matched, found, wanted = rows.sum(0)
-    return float(2 * matched / (found + wanted)) if found + wanted else 1.0
-
-
-def bootstrap(rows: np.ndarray | Sequence[float],
-              statistic: Callable[[np.ndarray], float] = mean_rows,
-              samples: int = 1000, seed: int = 0) -> Interval:
-    """
-    Percentile bootstrap (Efron, 1979) over pictures.
-
-    For a paired comparison give the per-picture differences: a picture keeps its pair.
-
-    :param rows: (n,) or (n, k), one row per picture.
-    :raises InvalidInputError: if there is no row.
-    """
-    table = np.asarray(rows, np.float64)
-    table = table[:, None] if table.ndim == 1 else table
-    if len(table) == 0:
-        raise InvalidInputError('rows', 0, 'at least one picture')
-    rng = np.random.default_rng(seed)
-    draws = [statistic(table[rng.integers(len(table), size=len(table))]) for _ in range(samples)]
-    low, high = np.percentile(draws, (2.5, 97.5))
-    return Interval(statistic(table), float(low), float(high))

@@ -7,9 +7,8 @@ from typing import Any
 
 from gsc_ros.evaluation.detection import pooled_map
 from gsc_ros.evaluation.figures import HEADLINE, MEANS
-from gsc_ros.evaluation.intervals import Draws
+from gsc_ros.evaluation.intervals import Draws, Interval
 from gsc_ros.evaluation.kid import kernel_distance, LEAST, thinned, unpack_features
-from gsc_ros.evaluation.metrics import Interval
 from gsc_ros.evaluation.report_compare import bd_table, equal_table
 from gsc_ros.evaluation.report_rows import (
     ALL,
