@@ -29,13 +29,13 @@ from gsc_ros.models.learned import (
 from gsc_ros.training.data import load_pictures, PictureSet
 from gsc_ros.training.learned import LearnedStage
 from gsc_ros.training.loop import LoopConfig, train
+from gsc_ros.training.stages import held_out
 import numpy as np
 import torch
 from torch import nn, Tensor
 
 RATES = (0.01, 0.02, 0.04)      # bits per pixel that variants are compared at
 LEVELS = (0, 5, 10, 15)         # quality levels that LearnedStage.evaluate measures
-HELD_OUT = 64
 
 
 class Factorised(ContextNetworks):
@@ -167,9 +167,10 @@ VARIANTS: dict[str, tuple[str, Callable[[], LearnedTransform], bool]] = {
 def run(name: str, pictures: PictureSet, given: argparse.Namespace) -> dict[str, float]:
     """Train a variant and return its last evaluation."""
     _, build, pixels = VARIANTS[name]
-    order = np.random.default_rng(7).permutation(len(pictures))
-    held_out, chosen = pictures.select(order[:HELD_OUT]), pictures.select(order[HELD_OUT:])
-    stage = LearnedStage(load_autoencoder(), chosen, held_out, batch=given.batch,
+    spared = held_out(len(pictures))
+    chosen = np.setdiff1d(np.arange(len(pictures)), spared)
+    stage = LearnedStage(load_autoencoder(), pictures.select(chosen), pictures.select(spared),
+                         batch=given.batch,
                          latent_steps=0 if pixels else given.steps)
     torch.manual_seed(0)
     stage.model = build()

@@ -63,11 +63,19 @@ def run_stage(name: str, place: Workplace, config_file: Path | None = None,
     return train(stage, loop, place.runs / name, limit_s=limit_s)
 
 
+def _shuffled(count: int) -> np.ndarray:
+    return np.random.default_rng(_SPLIT_SEED).permutation(count)
+
+
+def held_out(count: int) -> np.ndarray:
+    """Return the indices of the pictures, of so many, that no stage is trained on."""
+    return _shuffled(count)[:_HELD_OUT]
+
+
 def _build(name: str, place: Workplace, loop: LoopConfig, options: dict[str, Any]) -> Stage:
     pictures = load_pictures(place.data)
-    order = np.random.default_rng(_SPLIT_SEED).permutation(len(pictures))
-    chosen, held_out = order[_HELD_OUT:], order[:_EVALUATED]
-    training, evaluation = pictures.select(chosen), pictures.select(held_out)
+    chosen, spared = _shuffled(len(pictures))[_HELD_OUT:], held_out(len(pictures))[:_EVALUATED]
+    training, evaluation = pictures.select(chosen), pictures.select(spared)
     if name == 'autoencoder':
         return AutoencoderStage(training, evaluation, batch=loop.batch, **options)
     autoencoder = trained_autoencoder(place.runs)
@@ -78,7 +86,7 @@ def _build(name: str, place: Workplace, loop: LoopConfig, options: dict[str, Any
     learned = trained_learned_coder(place.runs, autoencoder)
     return PriorStage(
         autoencoder, training, Texts([objects[i] for i in chosen], captioner), evaluation,
-        Texts([objects[i] for i in held_out], captioner), Degrader(learned), batch=loop.batch,
+        Texts([objects[i] for i in spared], captioner), Degrader(learned), batch=loop.batch,
         **options)
 
 
