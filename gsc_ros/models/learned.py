@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from gsc_ros.codec.context import (
     ACTIVATION_BITS,
-    MEAN_STEPS,
     PHASES,
     SCALE_LEVELS,
     SYMBOL_LIMIT,
@@ -20,7 +19,12 @@ from torch.nn import functional as F
 
 @dataclass(frozen=True)
 class LearnedConfig:
-    """Sizes of the learned coder; stored in its checkpoint."""
+    """
+    Sizes of the learned coder; stored in its checkpoint.
+
+    ``scale_gain``: scale levels that one unit of the context networks' output stands for. With 1
+    the optimiser takes thousands of steps to cross the 32 levels.
+    """
 
     latent_channels: int = 16
     symbols: int = 32
@@ -28,6 +32,7 @@ class LearnedConfig:
     groups: int = 2
     hidden: int = 96
     levels: int = 16
+    scale_gain: float = 1.0
 
 
 def round_through(x: Tensor) -> Tensor:
@@ -47,7 +52,7 @@ class ContextNetworks(nn.Module):
         self.second = nn.Parameter(torch.randn(stages, c.hidden + 1, c.hidden) * c.hidden ** -0.5)
         self.third = nn.Parameter(torch.randn(stages, c.hidden + 1, out) * 0.02)
         # start at a scale of about one
-        self.third.data[:, -1, out // 2:] = 15.0
+        self.third.data[:, -1, out // 2:] = 15.0 / c.scale_gain
 
     def forward(self, symbols: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
         """Symbols (B, C, h, w), levels (B,) -> mean and scale, both (B, C, h, w)."""
@@ -76,7 +81,7 @@ class ContextNetworks(nn.Module):
         x = F.relu(x @ self.second[stage, :-1] + self.second[stage, -1])
         out = (x @ self.third[stage, :-1] + self.third[stage, -1]).transpose(1, 2)
         mean, index = out.reshape(batch, -1, rows, columns).chunk(2, dim=1)
-        index = index.clamp(0, SCALE_LEVELS - 1)
+        index = (index * self.config.scale_gain).clamp(0, SCALE_LEVELS - 1)
         scale = 0.11 * torch.exp(index * float(np.log(12 / 0.11) / (SCALE_LEVELS - 1)))
         return mean.clamp(-SYMBOL_LIMIT, SYMBOL_LIMIT), scale
 
@@ -89,11 +94,12 @@ class ContextNetworks(nn.Module):
         def with_bias(x: Tensor) -> np.ndarray:
             return np.concatenate([fixed(x[:, :-1], WEIGHT_BITS),
                                    fixed(x[:, -1:], WEIGHT_BITS + ACTIVATION_BITS)], axis=1)
-        assert MEAN_STEPS == 8
+        third = self.third.clone()
+        third[..., third.shape[2] // 2:] *= self.config.scale_gain
         return {'context.first': fixed(self.first, WEIGHT_BITS),
                 'context.bias': fixed(self.bias, WEIGHT_BITS),
                 'context.second': with_bias(self.second),
-                'context.third': with_bias(self.third)}
+                'context.third': with_bias(third)}
 
 
 class LearnedTransform(nn.Module):

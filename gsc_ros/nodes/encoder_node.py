@@ -216,8 +216,8 @@ class EncoderNode(GscNode):
         limit = camera.limit(granted, self.parameters['min_bytes'], started_ns)
         references = camera.references(started_ns) if self.parameters['temporal'] else None
         data = self._encoder.encode(
-            picture, limit, caption=caption, objects=objects, sequence=camera.sequence,
-            seed=self.parameters['seed'], references=references,
+            picture, limit, caption=caption, objects=objects[:self.parameters['max_objects']],
+            sequence=camera.sequence, seed=self.parameters['seed'], references=references,
             focus=camera.focus(objects, self.parameters['focus'], started_ns))
         now_ns = time.monotonic_ns()
         self._budget.spend(camera.topic, len(data), now_ns)
@@ -231,7 +231,7 @@ class EncoderNode(GscNode):
             return '', []
         self._scenes.consider(topic, picture, now_ns)
         scene = self._scenes.current(topic)
-        return scene.caption, list(scene.objects[:self.parameters['max_objects']])
+        return scene.caption, list(scene.objects)
 
 
 def main() -> int:

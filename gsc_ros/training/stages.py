@@ -19,7 +19,7 @@ from gsc_ros.training.autoencoder import AutoencoderStage
 from gsc_ros.training.data import load_pictures
 from gsc_ros.training.degrade import Degrader
 from gsc_ros.training.labels import Finder, label
-from gsc_ros.training.learned import LearnedStage
+from gsc_ros.training.learned import LearnedStage, SCALE_GAIN
 from gsc_ros.training.loop import LoopConfig, Stage, train
 from gsc_ros.training.prior import PriorStage, Texts
 import numpy as np
@@ -109,7 +109,8 @@ def trained_learned_coder(runs: Path, autoencoder: Autoencoder) -> LearnedCoder 
     if not (runs / 'learned' / 'checkpoint.pt').is_file():
         return None
     transform = _averaged(LearnedTransform(LearnedConfig(
-        latent_channels=autoencoder.config.latent_channels)), runs / 'learned')
+        latent_channels=autoencoder.config.latent_channels, scale_gain=SCALE_GAIN)),
+        runs / 'learned')
     weights = ContextWeights.from_arrays(transform.context.to_integers())
     return LearnedCoder(autoencoder, transform, ContextModel(weights), 0)
 
