@@ -113,7 +113,8 @@ class SemanticDecoder:
 
     def decode(self, data: bytes, *, steps: int | None = None, seed: int | None = None,
                generate: bool | None = None, references: ReceiverReferences | None = None,
-               last: LastPicture | None = None) -> DecodedPicture:
+               last: LastPicture | None = None, crispness: float | None = None
+               ) -> DecodedPicture:
         """
         Decode a packet to the plain picture and, where wanted, the regenerated one.
 
@@ -122,13 +123,17 @@ class SemanticDecoder:
         :param generate: None as shipped for the packet's rate, False never, True always.
         :param references: pictures of the same stream, for packets that do not stand alone.
         :param last: of the same stream: what stands still is not made anew; changed by the call.
+        :param crispness: 0..1, from faithful (the plain picture) to crisp (all that was made);
+            None takes the prior's own.
         :raises PacketError: if the packet or its latent cannot be read.
         :raises MissingReferenceError: if the picture that it was made from is not there.
         :raises ModelMismatchError: if it was made with other weights.
-        :raises InvalidInputError: if ``steps`` is outside its range.
+        :raises InvalidInputError: if ``steps`` or ``crispness`` is outside its range.
         """
         if steps is not None and not 1 <= steps <= MAX_STEPS:
             raise InvalidInputError('steps', steps, f'1..{MAX_STEPS}')
+        if crispness is not None and not 0 <= crispness <= 1:
+            raise InvalidInputError('crispness', crispness, '0..1')
         # 1. bytes to fields
         packet = unpack(data)
         # 2. what was sent: the plain picture, words and objects
@@ -141,7 +146,7 @@ class SemanticDecoder:
                 plain.picture, bpp=plain.bpp, coder=packet.coder, caption=caption,
                 objects=objects, seed=packet.seed if seed is None else seed, steps=steps,
                 sent=plain.sent() if self._generator.prior.running.consistency else None,
-                last=last)
+                last=last, crispness=crispness)
         bpp = 8 * len(data) / (packet.width * packet.height)
         return DecodedPicture(packet, plain.picture, regenerated, caption, objects, bpp)
 

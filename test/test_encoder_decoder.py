@@ -97,6 +97,17 @@ def test_seed_caption_and_steps_change_what_is_generated(decoder: SemanticDecode
     assert not np.array_equal(first, generate(other).picture)
 
 
+def test_from_faithful_to_crisp(decoder: SemanticDecoder) -> None:
+    data = packet(SemanticEncoder('hevc'))
+    plain = decoder.decode(data, generate=False).plain.astype(int)
+    faithful, even, crisp = (
+        decoder.decode(data, generate=True, crispness=share).picture.astype(int)
+        for share in (0.0, 0.5, 1.0))
+    np.testing.assert_array_equal(faithful, plain)
+    assert np.abs(even - (plain + crisp) / 2).max() <= 1
+    assert np.abs(crisp - plain).mean() > 1
+
+
 def test_what_lost_little_is_not_made_anew(decoder: SemanticDecoder) -> None:
     """By default: a flat picture, which is sent at full size, however few bytes it takes."""
     encoder = SemanticEncoder('hevc')
@@ -134,6 +145,9 @@ def test_unusable_pictures_are_refused(encoder: SemanticEncoder, picture: np.nda
 def test_bad_arguments_are_refused(decoder: SemanticDecoder) -> None:
     with pytest.raises(InvalidInputError, match='coder'):
         SemanticEncoder('jpeg')
+    for crispness in (-0.1, 1.1, float('nan')):
+        with pytest.raises(InvalidInputError, match='crispness'):
+            decoder.decode(packet(SemanticEncoder('hevc')), crispness=crispness)
     for steps in (0, 65):
         with pytest.raises(InvalidInputError, match='steps'):
             decoder.decode(packet(SemanticEncoder('hevc')), steps=steps)

@@ -21,6 +21,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
                        help='generate even where the shipped policy would not')
     parser.add_argument('--steps', type=int, help='steps of the flow, 1..64')
     parser.add_argument('--seed', type=int, help="noise seed instead of the packet's")
+    parser.add_argument('--crispness', type=float, metavar='0..1',
+                        help='from the plain picture (0) to all that was made (1)')
     parser.add_argument('--device', default='cpu')
     parser.add_argument('--prior', default='embedded',
                         help='embedded (default), or folder or hub id of a diffusers model')
@@ -34,12 +36,14 @@ def run(args: argparse.Namespace) -> int:
     packets = [read_packet(path) for path in args.inputs]
     outputs = output_paths(args.inputs, args.output, '.png')
     decoder = SemanticDecoder(args.device, args.prior)
-    # steps or a seed only mean something to the generator: asking for them asks for it
-    wanted = args.generate or args.steps is not None or args.seed is not None
+    # these only mean something to the generator: asking for one of them asks for it
+    wanted = args.generate or any(
+        value is not None for value in (args.steps, args.seed, args.crispness))
     generate = False if args.plain else True if wanted else None
     rows = list(zip(packets, outputs, strict=True))
     for data, target in tqdm(rows, unit='pic', disable=len(rows) < 2 or None):
-        decoded = decoder.decode(data, steps=args.steps, seed=args.seed, generate=generate)
+        decoded = decoder.decode(data, steps=args.steps, seed=args.seed, generate=generate,
+                                 crispness=args.crispness)
         try:
             Image.fromarray(decoded.picture).save(target)
         except ValueError as error:

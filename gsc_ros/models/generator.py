@@ -63,6 +63,7 @@ class Job:
     One picture to regenerate: ``plain`` is uint8 (H, W, 3) RGB, ``facts`` what else was sent.
 
     ``sent`` is what the prior is held to; ``last`` keeps the camera's video still, and changes.
+    ``crispness``, 0..1, is the share of what was made in the result; None takes the prior's own.
     """
 
     plain: np.ndarray
@@ -70,6 +71,7 @@ class Job:
     seed: int
     sent: Sent | None = None
     last: LastPicture | None = None
+    crispness: float | None = None
 
 
 class Generator:
@@ -80,7 +82,8 @@ class Generator:
 
     def regenerate(self, plain: np.ndarray, *, bpp: float, coder: int, caption: str,
                    objects: Sequence[SceneObject], seed: int, steps: int | None = None,
-                   sent: Sent | None = None, last: LastPicture | None = None) -> np.ndarray:
+                   sent: Sent | None = None, last: LastPicture | None = None,
+                   crispness: float | None = None) -> np.ndarray:
         """
         Run the flow from the plain picture (H, W, 3) uint8 to a picture of the same size.
 
@@ -89,9 +92,10 @@ class Generator:
         :param steps: of the solver; None takes the prior's own.
         :param sent: what to hold the picture to; None: the plain picture is only the start.
         :param last: of the same camera; where nothing has changed its picture stays.
+        :param crispness: 0 (the plain picture) to 1 (all that was made); None: the prior's own.
         """
         facts = Facts(bpp, coder, caption, objects)
-        (made,) = self.regenerate_batch([Job(plain, facts, seed, sent, last)], steps)
+        (made,) = self.regenerate_batch([Job(plain, facts, seed, sent, last, crispness)], steps)
         return made
 
     @torch.no_grad()
@@ -141,11 +145,12 @@ class Generator:
 
     def _finish(self, job: Job, picture: Tensor) -> np.ndarray:
         height, width = job.plain.shape[:2]
-        strength, crispness = self.prior.running.consistency, self.prior.running.crispness
+        running = self.prior.running
+        crispness = running.crispness if job.crispness is None else job.crispness
         picture = picture[..., :height, :width].clamp(-1, 1)
         plain = job.plain if job.last is None else crop_to_picture(
             cast(Tensor, job.last.plain), width, height)
-        if job.sent is not None and strength:
-            picture = torch.lerp(picture, job.sent.pull(picture), strength)
+        if job.sent is not None and running.consistency:
+            picture = torch.lerp(picture, job.sent.pull(picture), running.consistency)
         made = crop_to_picture(picture, width, height)
         return cv2.addWeighted(plain, 1 - crispness, made, crispness, 0)

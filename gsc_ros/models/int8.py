@@ -16,7 +16,8 @@ _LEAST_CHANNELS = 32
 
 def supported(device: str) -> bool:
     """Tell if ``device`` multiplies 8-bit integers faster than floats."""
-    return torch.device(device).type == 'cpu' and torch.cpu._is_vnni_supported() \
+    vnni = getattr(torch.cpu, '_is_vnni_supported', lambda: False)     # not in every torch
+    return torch.device(device).type == 'cpu' and vnni() \
         and hasattr(torch.ops.onednn, 'qconv2d_pointwise')
 
 

@@ -229,9 +229,11 @@ class DecoderNode(GscNode):
         started_ns = time.monotonic_ns()
         generate = self._generate(stream)
         steps, seed = self.parameters['steps'], self.parameters['seed']
+        crispness = self.parameters['crispness']
         decoded = self._decoder.decode(
             frame.data, steps=steps or None, seed=None if seed < 0 else seed, generate=generate,
-            references=stream.references, last=stream.last)
+            references=stream.references, last=stream.last,
+            crispness=None if crispness < 0 else crispness)
         self._publish(stream, decoded, frame.header)
         stream.counters.add('decoded')
         stream.counters.gauge('decode_ms', (time.monotonic_ns() - started_ns) / 1e6)

@@ -95,6 +95,9 @@ DECODER = Table((
               runtime=True),
     Parameter('seed', 'int', -1, 'Noise seed; -1 takes the one in the packet.', -1, 255,
               runtime=True),
+    Parameter('crispness', 'float', -1.0,
+              'From faithful, 0 (the plain picture), to crisp, 1 (all that was made); -1 takes '
+              'the default of the model.', -1.0, 1.0, runtime=True),
     Parameter('device', 'str', 'cpu', 'torch device of the decoder.'),
     Parameter('prior', 'str', 'embedded',
               'embedded, or the folder or hub id of a diffusers model (docs/PRIORS.md).'),
