@@ -13,6 +13,7 @@ from gsc_ros.models.autoencoder import Autoencoder, AutoencoderConfig
 from gsc_ros.models.consistency import Sent
 from gsc_ros.models.correction import Correction
 from gsc_ros.models.frames import crop_to_picture, pad_to_tensor
+from gsc_ros.models.grid import without_grid
 from gsc_ros.models.prior import EmbeddedPrior, Facts, FlowPrior, PriorConfig
 from gsc_ros.models.sampling import draw_noise, integrate
 from gsc_ros.models.steady import LastPicture
@@ -153,4 +154,6 @@ class Generator:
         if job.sent is not None and running.consistency:
             picture = torch.lerp(picture, job.sent.pull(picture), running.consistency)
         made = crop_to_picture(picture, width, height)
+        if running.grid:
+            made = without_grid(made, plain, running.grid)
         return cv2.addWeighted(plain, 1 - crispness, made, crispness, 0)
