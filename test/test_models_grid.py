@@ -5,14 +5,14 @@ import pytest
 
 
 def scene(height: int = 96, width: int = 130) -> np.ndarray:
-    """A smooth picture, uint8."""
+    """Make a smooth picture, uint8."""
     y, x = np.mgrid[:height, :width]
     grey = 120 + 50 * np.sin(x / 17) * np.cos(y / 13)
     return np.stack([grey, grey[::-1], grey[:, ::-1]], axis=2).astype(np.uint8)
 
 
 def dots(shape: tuple[int, ...], block: int = 8) -> np.ndarray:
-    """A pattern of mean 0 that repeats, float."""
+    """Make a pattern of mean 0 that repeats, float."""
     tile = np.random.default_rng(2).normal(0, 4, (block, block, 3))
     tile -= tile.mean((0, 1))
     return np.tile(tile, (-(-shape[0] // block), -(-shape[1] // block), 1))[:shape[0], :shape[1]]
