@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -45,10 +46,10 @@ def _best_peer(track: Track, target: float, lead: str) -> list[str]:
     """Name the peer with the best mean at a rate; none where there are no peers."""
     means: dict[str, float] = {}
     for codec in track.codecs:
-        values = [figure(row, lead) * FIGURES[lead].better
-                  for row in track.get(target, codec).values()]
+        values = [value for row in track.get(target, codec).values()
+                  if not isnan(value := figure(row, lead))]
         if values and not is_ours(codec):
-            means[codec] = sum(values) / len(values)
+            means[codec] = FIGURES[lead].better * sum(values) / len(values)
     return [max(means, key=lambda codec: means[codec])] if means else []
 
 
