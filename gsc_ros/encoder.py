@@ -99,7 +99,7 @@ class SemanticEncoder:
                        sequence & 0xFFFF, None, words, things, b'')
         # 2. the picture, in the bytes that are left, most of them for what matters
         if focus is None:
-            focus = Focus([item.box for item in objects])
+            focus = Focus.on(objects)
         coders = self._choose(draft, limit - len(pack(draft)))
         try:
             if references is not None and coders[0] is self._hevc:

@@ -2,14 +2,15 @@
 Regions of interest: what lies outside is smoothed before it is coded, so that they get its bytes.
 
 Needs nothing of the bitstream. A smooth background takes few bytes, so the same ceiling buys a
-finer picture (background blurring is as old as video telephony: Chen, Lu and Kuo, 1997).
+finer picture.
 """
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from gsc_ros.codec.errors import InvalidInputError
+from gsc_ros.codec.objects import SceneObject
 from gsc_ros.codec.resample import Planes
 import numpy as np
 
@@ -43,7 +44,16 @@ class Focus:
                 raise InvalidInputError('region', (x_min, y_min, x_max, y_max),
                                         '0 <= min < max <= 1')
         if not 0 <= self.strength <= STRONGEST:
-            raise InvalidInputError('strength', self.strength, f'0..{STRONGEST}')
+            raise InvalidInputError('focus strength', self.strength, f'0..{STRONGEST}')
+
+    @classmethod
+    def on(cls, objects: Iterable[SceneObject], strength: float = STRENGTH) -> Focus:
+        """
+        Focus on what a detector has found.
+
+        :raises InvalidInputError: as the constructor.
+        """
+        return cls([item.box for item in objects], strength)
 
     def smooth_outside(self, planes: Planes) -> Planes:
         """4:2:0 planes, smoothed; as they are if the regions cover most or none of them."""

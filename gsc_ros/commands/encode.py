@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     for source, target in tqdm(pairs, unit='pic', disable=len(pairs) < 2 or None):
         picture = read_picture(source)
         caption, objects = describe(picture)
-        focus = Focus([item.box for item in objects], args.focus)
+        focus = Focus.on(objects, args.focus)
         data = encoder.encode(picture, args.max_bytes, caption=caption, objects=objects,
                               seed=args.seed, focus=focus)
         target.write_bytes(data)

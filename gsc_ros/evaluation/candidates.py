@@ -9,7 +9,7 @@ from typing import Any, TYPE_CHECKING
 
 from gsc_ros.codec.errors import BudgetError, InvalidInputError
 from gsc_ros.codec.objects import SceneObject
-from gsc_ros.codec.regions import Focus
+from gsc_ros.codec.regions import Focus, NOWHERE
 from gsc_ros.evaluation.detection import matches
 import numpy as np
 
@@ -130,10 +130,9 @@ class OurCodecs:
         :raises BudgetError: if no packet is that small.
         """
         said = words if codec.text else Words()
-        regions = [item.box for item in words.objects] if codec.focus else []
         return self.encoders[codec.coder].encode(
-            picture, max_bytes, caption=said.caption, objects=said.objects, focus=Focus(regions),
-            **state)
+            picture, max_bytes, caption=said.caption, objects=said.objects,
+            focus=Focus.on(words.objects) if codec.focus else NOWHERE, **state)
 
     def _outputs(self, data: bytes, codecs: Sequence[OurCodec]
                  ) -> list[tuple[DecodedPicture, float]]:

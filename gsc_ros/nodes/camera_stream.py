@@ -72,8 +72,7 @@ class CameraStream:
     def focus(self, objects: Sequence[SceneObject], strength: float, now_ns: int) -> Focus:
         """Where the bytes go: the region that an operator asked for, else the objects."""
         roi = self.advice(now_ns).control.roi
-        regions = [item.box for item in objects] if roi == WHOLE_PICTURE else [roi]
-        return Focus(regions, strength)
+        return Focus.on(objects, strength) if roi == WHOLE_PICTURE else Focus([roi], strength)
 
     def references(self, now_ns: int) -> SenderReferences | None:
         """Return the pictures that the base station holds; None while no link says which."""

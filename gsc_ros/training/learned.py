@@ -19,6 +19,12 @@ from torch.nn import functional as F
 SCALE_GAIN = 8.0
 
 
+def learned_config(autoencoder: Autoencoder) -> LearnedConfig:
+    """Sizes of the learned coder that is trained in the latent space of ``autoencoder``."""
+    return LearnedConfig(latent_channels=autoencoder.config.latent_channels,
+                         scale_gain=SCALE_GAIN)
+
+
 def trade_off(level: Tensor) -> Tensor:
     """Lambda of each quality level 0..15: 0.1 to 8, geometric; about 0.003 to 0.05 bpp."""
     return 0.1 * 80 ** (level.float() / 15)
@@ -31,8 +37,7 @@ class LearnedStage:
                  batch: int, crop: int = 192, latent_steps: int = 1500, vgg_weight: float = 0.03,
                  latent_weight: float = 0.4, vgg_crop: int = 64) -> None:
         self.autoencoder = autoencoder
-        self.config = LearnedConfig(latent_channels=autoencoder.config.latent_channels,
-                                    scale_gain=SCALE_GAIN)
+        self.config = learned_config(autoencoder)
         self.model: nn.Module = LearnedTransform(self.config)
         self.vgg = VggDistance()
         self.pictures, self.weights = train.pictures, train.sampling_weights()

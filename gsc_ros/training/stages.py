@@ -12,14 +12,14 @@ from gsc_ros.models import checkpoint
 from gsc_ros.models.assets import AUTOENCODER_FILE, CONTEXT_FILE, PRIOR_FILE, TRANSFORM_FILE
 from gsc_ros.models.autoencoder import Autoencoder
 from gsc_ros.models.captioner import load_captioner
-from gsc_ros.models.learned import LearnedConfig, LearnedTransform
+from gsc_ros.models.learned import LearnedTransform
 from gsc_ros.models.learned_coder import LearnedCoder
 from gsc_ros.models.prior import EmbeddedPrior
 from gsc_ros.training.autoencoder import AutoencoderStage
 from gsc_ros.training.data import load_pictures
 from gsc_ros.training.degrade import Degrader
 from gsc_ros.training.labels import Finder, label
-from gsc_ros.training.learned import LearnedStage, SCALE_GAIN
+from gsc_ros.training.learned import learned_config, LearnedStage
 from gsc_ros.training.loop import LoopConfig, Stage, train
 from gsc_ros.training.prior import PriorStage, Texts
 import numpy as np
@@ -108,9 +108,7 @@ def trained_learned_coder(runs: Path, autoencoder: Autoencoder) -> LearnedCoder 
     """Coder of stage 2, or None where that stage has not run."""
     if not (runs / 'learned' / 'checkpoint.pt').is_file():
         return None
-    transform = _averaged(LearnedTransform(LearnedConfig(
-        latent_channels=autoencoder.config.latent_channels, scale_gain=SCALE_GAIN)),
-        runs / 'learned')
+    transform = _averaged(LearnedTransform(learned_config(autoencoder)), runs / 'learned')
     weights = ContextWeights.from_arrays(transform.context.to_integers())
     return LearnedCoder(autoencoder, transform, ContextModel(weights), 0)
 
