@@ -1,0 +1,66 @@
+"""
+What smoothing the background is worth: detections at equal bytes, by strength.
+
+    python bench/focus.py --data ../shared/data [--bpp 0.02,0.04] [--strengths 0,0.8,1.2]
+
+The robot's boxes are those of the detector that judges, on the original; plain decodes without
+text. F1 is of its detections on the decoded picture against those on the original.
+"""
+from __future__ import annotations
+
+import argparse
+from collections import defaultdict
+from pathlib import Path
+
+from gsc_ros.codec.hevc import HevcCoder
+from gsc_ros.codec.regions import Focus
+from gsc_ros.evaluation.metrics import agreement, psnr
+from gsc_ros.evaluation.onnx_detector import OnnxDetector
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+SETS = ('camvid_seq05vd', 'coco128_train2017', 'flickr8k', 'robot_views')
+
+
+def numbers(text: str) -> list[float]:
+    """Split '0.02,0.04' into numbers."""
+    return [float(part) for part in text.split(',')]
+
+
+def main() -> None:
+    """Print a Markdown table."""
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--data', type=Path, required=True)
+    parser.add_argument('--bpp', type=numbers, default=[0.02, 0.04])
+    parser.add_argument('--strengths', type=numbers, default=[0.0, 0.6, 0.8, 1.2])
+    parser.add_argument('--first', type=int, default=12, help='pictures of each set to pass over')
+    parser.add_argument('--count', type=int, default=12, help='pictures of each set to take')
+    given = parser.parse_args()
+    detector, coder = OnnxDetector(given.data / 'models' / 'yolov8n_int8.onnx'), HevcCoder()
+    taken = slice(given.first, given.first + given.count)
+    files = [file for name in SETS
+             for file in sorted((given.data / 'val' / name).rglob('*.jpg'))[taken]]
+    found = defaultdict(list)
+    for file in tqdm(files, unit='pic'):
+        picture = np.asarray(Image.open(file).convert('RGB'))
+        height, width = picture.shape[:2]
+        wanted = detector.detect(picture)
+        for bpp in given.bpp:
+            for strength in given.strengths:
+                coded = coder.encode(picture, int(bpp * width * height / 8),
+                                     Focus.on(wanted, strength))
+                plain = coder.decode(coded, width, height)
+                score = agreement(detector.detect(plain), wanted)
+                found[bpp, strength].append(
+                    (score.matched, score.found, score.wanted, psnr(plain, picture)))
+    print('| bpp | strength | F1 | right | found | wanted | PSNR, dB |\n' + '| --- ' * 7 + '|')
+    for (bpp, strength), rows in found.items():
+        matched, seen, wanted_count, _ = np.sum(rows, axis=0)
+        print(f'| {bpp:g} | {strength:g} | {2 * matched / (seen + wanted_count):.3f} | {matched:g} '
+              f'| {seen:g} | {wanted_count:g} | {np.mean([row[3] for row in rows]):.2f} |')
+
+
+if __name__ == '__main__':
+    main()
