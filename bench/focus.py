@@ -57,9 +57,9 @@ def main() -> None:
                     (score.matched, score.found, score.wanted, psnr(plain, picture)))
     print('| bpp | strength | F1 | right | found | wanted | PSNR, dB |\n' + '| --- ' * 7 + '|')
     for (bpp, strength), rows in found.items():
-        matched, seen, wanted_count, _ = np.sum(rows, axis=0)
-        print(f'| {bpp:g} | {strength:g} | {2 * matched / (seen + wanted_count):.3f} | {matched:g} '
-              f'| {seen:g} | {wanted_count:g} | {np.mean([row[3] for row in rows]):.2f} |')
+        right, seen, there, decibels = np.sum(rows, axis=0)
+        print(f'| {bpp:g} | {strength:g} | {2 * right / (seen + there):.3f} | {right:g} '
+              f'| {seen:g} | {there:g} | {decibels / len(rows):.2f} |')
 
 
 if __name__ == '__main__':
