@@ -1,47 +1,52 @@
-"""The decoder's grid goes, the picture stays."""
-from gsc_ros.models.grid import without_grid
-import numpy as np
+"""The decoder's grid is found, the picture is not."""
 import pytest
 
+torch = pytest.importorskip('torch')
 
-def scene(height: int = 96, width: int = 130) -> np.ndarray:
-    """Make a smooth picture, uint8."""
-    y, x = np.mgrid[:height, :width]
-    grey = 120 + 50 * np.sin(x / 17) * np.cos(y / 13)
-    return np.stack([grey, grey[::-1], grey[:, ::-1]], axis=2).astype(np.uint8)
+from gsc_ros.models.grid import grid_pattern  # noqa: E402
+from torch import Tensor  # noqa: E402
 
 
-def dots(shape: tuple[int, ...], block: int = 8) -> np.ndarray:
-    """Make a pattern of mean 0 that repeats, float."""
-    tile = np.random.default_rng(2).normal(0, 4, (block, block, 3))
-    tile -= tile.mean((0, 1))
-    return np.tile(tile, (-(-shape[0] // block), -(-shape[1] // block), 1))[:shape[0], :shape[1]]
+def dots(height: int, width: int, block: int = 8) -> Tensor:
+    """Make a pattern of mean 0 that repeats, (1, 3, height, width)."""
+    tile = torch.randn(1, 3, block, block, generator=torch.Generator().manual_seed(2)) * 0.03
+    tile = tile - tile.mean((2, 3), keepdim=True)
+    return tile.repeat(1, 1, height // block, width // block)
 
 
-def rms(first: np.ndarray, second: np.ndarray) -> float:
-    return float(np.sqrt(np.square(first.astype(float) - second).mean()))
+def rms(values: Tensor) -> float:
+    return float(values.square().mean().sqrt())
 
 
-@pytest.mark.parametrize('size', [(96, 128), (96, 130), (37, 41)])
-def test_a_pattern_goes(size: tuple[int, int]) -> None:
-    plain = scene(*size)
-    made = np.clip(np.rint(plain + dots(plain.shape)), 0, 255).astype(np.uint8)
-    cleaned = without_grid(made, plain, 8)
-    assert cleaned.dtype == np.uint8 and cleaned.shape == made.shape
-    assert rms(made, plain) > 3.5
-    assert rms(cleaned, plain) < 1
+@pytest.mark.parametrize('size', [(96, 128), (16, 304), (8, 8)])
+def test_a_pattern_is_found(size: tuple[int, int]) -> None:
+    pattern = dots(*size)
+    found = grid_pattern(pattern + 0.1, 8)
+    assert found.shape == pattern.shape
+    torch.testing.assert_close(found, pattern, atol=1e-5, rtol=0)
+
+
+def test_one_that_fades_is_found_where_it_is() -> None:
+    fade = torch.linspace(0, 1, 320).clamp(0, 1)
+    pattern = dots(96, 320) * fade
+    assert rms(pattern - grid_pattern(pattern, 8)) < 0.15 * rms(pattern)
 
 
 def test_what_does_not_repeat_stays() -> None:
-    plain = scene()
-    made = plain.copy()
-    made[30:50, 40:47] = 250            # an object appears
-    made[:, 90:] //= 2                  # an edge sharpens
-    assert rms(without_grid(made, plain, 8), made) < 0.25 * rms(made, plain)
-    np.testing.assert_array_equal(without_grid(plain, plain, 8), plain)
+    added = torch.zeros(1, 3, 96, 128)
+    added[..., 30:50, 40:47] = 1        # an object appears
+    added[..., 90:] = -0.5              # an edge sharpens
+    assert rms(grid_pattern(added, 8)) < 0.25 * rms(added)
+    assert rms(grid_pattern(torch.zeros(1, 3, 16, 16), 8)) == 0
 
 
-@pytest.mark.parametrize('size', [(16, 16), (16, 300), (1, 1)])
-def test_small_pictures(size: tuple[int, int]) -> None:
-    plain = scene(*size)
-    assert without_grid(255 - plain, plain, 8).shape == plain.shape
+def test_pictures_of_a_batch_do_not_touch() -> None:
+    pattern = dots(32, 48)
+    both = grid_pattern(torch.cat([pattern, 2 * pattern]), 8)
+    torch.testing.assert_close(both[1:], 2 * grid_pattern(pattern, 8))
+
+
+def test_a_loss_on_it_has_a_gradient() -> None:
+    added = dots(32, 32).requires_grad_()
+    grid_pattern(added, 8).abs().mean().backward()
+    assert added.grad is not None and rms(added.grad) > 0

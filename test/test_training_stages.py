@@ -1,5 +1,6 @@
 """Training: crops, degradations, resuming, and every stage for a few steps."""
 from dataclasses import replace
+from importlib.util import find_spec
 import json
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ class Line:
     def __init__(self) -> None:
         torch.manual_seed(0)
         self.model = torch.nn.Conv2d(1, 1, 1)
+        self.critic: torch.nn.Module | None = None
 
     def to(self, device: torch.device) -> None:
         pass
@@ -89,6 +91,46 @@ def test_a_run_out_of_time_leaves_a_checkpoint_to_resume(tmp_path: Path) -> None
     assert 0 < state['step'] < 40
     train(Line(), config, tmp_path)
     assert torch.load(tmp_path / 'checkpoint.pt', weights_only=True)['step'] == 40
+
+
+class Rivals(Line):
+    """A line with an adversary that is trained along."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.critic = torch.nn.Conv2d(1, 1, 1)
+
+    def loss(self, model: Any, batch: dict[str, Any], step: int) -> Any:
+        loss, figures = super().loss(model, batch, step)
+        assert self.critic is not None
+        return loss + self.critic(batch['x']).square().mean(), figures
+
+
+def test_a_critic_is_trained_and_resumed_but_not_averaged(tmp_path: Path) -> None:
+    config = LoopConfig(steps=30, lr=0.05, evaluate_every=30, threads=1, device='cpu')
+    whole = Rivals()
+    assert whole.critic is not None
+    before = whole.critic.weight.item()
+    average = train(whole, config, tmp_path / 'whole')
+    assert abs(whole.critic.weight.item()) < abs(before)
+    assert len(list(average.parameters())) == 2
+    resumed = Rivals()
+    assert resumed.critic is not None
+    times = iter(range(1000))
+    train(Rivals(), config, tmp_path / 'cut', clock=lambda: next(times), limit_s=20)
+    train(resumed, config, tmp_path / 'cut')
+    assert resumed.critic.weight.item() == pytest.approx(whole.critic.weight.item())
+
+
+def test_a_new_run_may_start_from_the_weights_of_another(tmp_path: Path) -> None:
+    config = LoopConfig(steps=30, lr=0.05, evaluate_every=30, threads=1, device='cpu')
+    first = train(Line(), config, tmp_path / 'first')
+    start = str(tmp_path / 'first' / 'checkpoint.pt')
+    still = replace(config, steps=1, lr=0.0, start=start)
+    for a, b in zip(first.parameters(), train(Line(), still, tmp_path / 'next').parameters(),
+                    strict=True):
+        torch.testing.assert_close(a, b)
+    assert len(list((tmp_path / 'next').iterdir())) > 0
 
 
 def test_learning_rate_warms_up_and_decays() -> None:
@@ -180,6 +222,10 @@ def quick(name: str, folder: Path) -> Path:
     config['loop'] |= {'steps': 2, 'batch': 2, 'evaluate_every': 2, 'log_every': 1}
     if name == 'learned':
         config['stage']['latent_steps'] = 1
+    if name == 'prior':
+        config['stage']['weights']['critic'] = 0.1
+        if find_spec('onnx2torch') is None:
+            config['stage']['weights']['objects'] = 0.0
     file = folder / f'{name}.yaml'
     file.write_text(yaml.safe_dump(config))
     return file
@@ -192,7 +238,8 @@ def test_every_stage_trains_on_the_one_before(tmp_path: Path, data_root: Path,
     monkeypatch.setattr(stages, '_EVALUATED', 2)
     monkeypatch.setattr(stages, 'load_pictures', lambda *_: load_manifest(
         data_root, 'train.tsv', 8))
-    place = stages.Workplace(data_root, tmp_path / 'runs', Nothing())
+    judge = data_root / 'models' / 'yolox_nano.onnx'
+    place = stages.Workplace(data_root, tmp_path / 'runs', Nothing(), judge)
     place.runs.mkdir()
     with pytest.raises(CheckpointError, match='gsc train autoencoder'):
         stages.run_stage('learned', place)
@@ -203,6 +250,11 @@ def test_every_stage_trains_on_the_one_before(tmp_path: Path, data_root: Path,
         assert list((place.runs / name).glob('sheet_*.png'))
     coder = stages.trained_learned_coder(place.runs, stages.trained_autoencoder(place.runs))
     assert coder is not None
+    file = place.runs / 'autoencoder' / 'checkpoint.pt'
+    state = torch.load(file, weights_only=True)
+    torch.save(state | {'config': 'AutoencoderConfig(latent_channels=9)'}, file)
+    with pytest.raises(CheckpointError, match='latent_channels=9'):
+        stages.trained_autoencoder(place.runs)
 
 
 def test_unknown_stages_and_settings_are_refused(tmp_path: Path) -> None:

@@ -24,8 +24,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
                         help='folder of checkpoints, logs and curves (default: %(default)s)')
     parser.add_argument('--config', type=Path, help="YAML instead of the stage's own")
     parser.add_argument('--detector', type=Path,
-                        help='ONNX detector that labels the pictures (pack, prior) or is '
-                             'distilled (detector)')
+                        help='ONNX detector that labels the pictures (pack, prior), judges '
+                             'them (prior) or is distilled (detector)')
     parser.add_argument('--minutes', type=float, default=math.inf,
                         help='stop after so long, to be resumed by the same command')
     parser.add_argument('--out', type=Path, default=Path('pictures.zip'),
@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
         size = pack(args.data, args.out, args.runs / 'labels.jsonl', _labeller(args.detector))
         print(f'{args.out}: {size / 1e6:.1f} MB')
         return 0
-    place = Workplace(args.data, args.runs, _labeller(args.detector))
+    place = Workplace(args.data, args.runs, _labeller(args.detector), args.detector)
     run_stage(args.stage, place, args.config, 60 * args.minutes)
     return 0
 

@@ -13,7 +13,7 @@ from gsc_ros.models.autoencoder import Autoencoder, AutoencoderConfig
 from gsc_ros.models.consistency import Sent
 from gsc_ros.models.correction import Correction
 from gsc_ros.models.frames import crop_to_picture, pad_to_tensor
-from gsc_ros.models.grid import without_grid
+from gsc_ros.models.grid import grid_pattern
 from gsc_ros.models.prior import EmbeddedPrior, Facts, FlowPrior, PriorConfig
 from gsc_ros.models.sampling import draw_noise, integrate
 from gsc_ros.models.steady import LastPicture
@@ -122,8 +122,12 @@ class Generator:
         for i, job in enumerate(jobs):
             if job.last is not None:
                 job.last.keep(plain[i:i + 1], clean[i:i + 1], still[i], job.seed)
-        # 2. back to pixels, held to what was sent
+        # 2. back to pixels, without the decoder's pattern, held to what was sent
         pictures = prior.to_picture(clean)
+        if prior.running.grid:
+            before = torch.cat([p[None] if j.last is None else cast(Tensor, j.last.plain)
+                                for j, p in zip(jobs, plain, strict=True)])
+            pictures = pictures - grid_pattern(pictures - before, prior.running.grid)
         return [self._finish(job, picture[None])
                 for job, picture in zip(jobs, pictures, strict=True)]
 
@@ -154,6 +158,4 @@ class Generator:
         if job.sent is not None and running.consistency:
             picture = torch.lerp(picture, job.sent.pull(picture), running.consistency)
         made = crop_to_picture(picture, width, height)
-        if running.grid:
-            made = without_grid(made, plain, running.grid)
         return cv2.addWeighted(plain, 1 - crispness, made, crispness, 0)

@@ -1,33 +1,40 @@
 """
-Takes out the grid that a decoder leaves: a faint pattern that repeats with its blocks.
+The grid that a decoder leaves: a faint pattern that repeats with its blocks.
 
 Feature losses reward such patterns (Odena et al., "Deconvolution and Checkerboard Artifacts",
 2016, shows where they come from); the eye does not.
 """
 from __future__ import annotations
 
-import cv2
-import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
 
 _REACH = 2.0    # deviation of the mean that a pattern is found by [blocks]
 
 
-def without_grid(made: np.ndarray, plain: np.ndarray, block: int) -> np.ndarray:
+def grid_pattern(added: Tensor, block: int) -> Tensor:
     """
-    Return ``made`` without what repeats from block to block of ``block`` x ``block`` pixels.
+    Return what repeats from block to block of ``block`` x ``block`` pixels, differentiable.
 
-    Each place within the blocks has its own smooth mean of what was added to ``plain``; by how
-    much these differ from their common mean is the pattern.
+    Each place within the blocks has its own smooth mean; by how much these differ from their
+    common mean is the pattern.
 
-    :param made: uint8 (H, W, C), as ``plain``, which has no such pattern.
+    :param added: made picture minus plain one (B, C, H, W), sides multiples of ``block``. The
+        plain picture has no such pattern, and its own contours would only disturb.
     """
-    height, width, channels = made.shape
-    added = made.astype(np.float32) - plain
-    padded = np.pad(added, ((0, -height % block), (0, -width % block), (0, 0)), mode='symmetric')
-    rows, columns = (side // block for side in padded.shape[:2])
-    places = padded.reshape(rows, block, columns, block, channels).transpose(0, 2, 1, 3, 4)
-    means = cv2.GaussianBlur(places.reshape(rows, columns, -1), (0, 0), _REACH)
-    means = means.reshape(rows, columns, block, block, channels)
-    means = means - means.mean(axis=(2, 3), keepdims=True)
-    pattern = means.transpose(0, 2, 1, 3, 4).reshape(padded.shape)[:height, :width]
-    return np.clip(np.rint(made - pattern), 0, 255).astype(np.uint8)
+    batch, channels = added.shape[:2]
+    places = F.pixel_unshuffle(added, block)
+    means = _smooth(_smooth(places).mT).mT.reshape(batch, channels, block ** 2, -1)
+    means = means - means.mean(dim=2, keepdim=True)
+    return F.pixel_shuffle(means.reshape(places.shape), block)
+
+
+def _smooth(maps: Tensor) -> Tensor:
+    """Gaussian means of neighbours along the last axis, of any number of maps."""
+    place = torch.arange(maps.shape[-1], dtype=maps.dtype, device=maps.device)
+    away = (place[:, None] - place).abs() / _REACH
+    # cut off where it has faded: numbers near the smallest make the product ten times slower
+    weights = torch.exp(-away.square() / 2) * (away < 4)
+    # one large product, not one for each map
+    return (maps.reshape(-1, len(place)) @ (weights / weights.sum(dim=0))).reshape(maps.shape)

@@ -1,6 +1,7 @@
 """VGG16 features for the perceptual loss and for the figure called "VGG distance"."""
 from __future__ import annotations
 
+from collections.abc import Sequence
 import importlib.util
 from pathlib import Path
 
@@ -77,6 +78,10 @@ class VggDistance(nn.Module):
         """Distance of each picture of the batch, shape (B,): 0 for equal, about 0..5."""
         with torch.no_grad():
             targets = self.features(reference)
-        distances = [(a - b).square().sum(1).mean((1, 2))
-                     for a, b in zip(self.features(rgb), targets, strict=True)]
-        return torch.stack(distances).sum(0)
+        return feature_distance(self.features(rgb), targets)
+
+
+def feature_distance(maps: Sequence[Tensor], others: Sequence[Tensor]) -> Tensor:
+    """Distance (B,) of two lists of maps as ``VggDistance.features`` gives them."""
+    distances = [(a - b).square().sum(1).mean((1, 2)) for a, b in zip(maps, others, strict=True)]
+    return torch.stack(distances).sum(0)

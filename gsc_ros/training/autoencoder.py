@@ -17,6 +17,8 @@ from torch.nn import functional as F
 class AutoencoderStage:
     """L1 + VGG distance; noise on the latents makes the decoder tolerant of small errors."""
 
+    critic: None = None
+
     def __init__(self, train: PictureSet, held_out: PictureSet, *, batch: int, crop: int = 128,
                  vgg_weight: float = 0.15, vgg_crop: int = 64, latent_noise: float = 0.05) -> None:
         self.model: nn.Module = Autoencoder()

@@ -46,6 +46,8 @@ class DistillConfig:
 class DetectorStage:
     """The loop's stage: canvases, the teacher's targets and the distillation losses."""
 
+    critic: None = None
+
     def __init__(self, pictures: PictureSet, weights: np.ndarray, held_out: PictureSet,
                  teacher: Teacher, steps: int, config: DistillConfig = DistillConfig()) -> None:
         """

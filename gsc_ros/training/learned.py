@@ -33,6 +33,8 @@ def trade_off(level: Tensor) -> Tensor:
 class LearnedStage:
     """Rate + lambda * distortion with a level drawn per picture, lambda fixed per level."""
 
+    critic: None = None
+
     def __init__(self, autoencoder: Autoencoder, train: PictureSet, held_out: PictureSet, *,
                  batch: int, crop: int = 192, latent_steps: int = 1500, vgg_weight: float = 0.03,
                  latent_weight: float = 0.4, vgg_crop: int = 64) -> None:

@@ -25,7 +25,7 @@ class LoopConfig:
 
     ``device`` auto takes a GPU where there is one; ``precision`` bfloat16 is autocast, metrics
     stay in float32; ``workers`` are processes that draw batches ahead (0: none); ``threads`` are
-    the CPU's.
+    the CPU's. ``start`` is a checkpoint whose averaged weights a new run begins with.
     """
 
     steps: int = 5000
@@ -42,6 +42,7 @@ class LoopConfig:
     device: str = 'auto'
     precision: str = 'float32'
     workers: int = 0
+    start: str = ''
 
     @property
     def place(self) -> torch.device:
@@ -54,6 +55,10 @@ class Stage(Protocol):
     """What a stage brings: a model, a loss on a batch and an evaluation."""
 
     model: nn.Module
+
+    @property
+    def critic(self) -> nn.Module | None:
+        """Adversary that the loss trains along: kept with the run, not averaged or exported."""
 
     def to(self, device: torch.device) -> None:
         """Move everything but the model that ``loss`` and ``evaluate`` need."""
@@ -82,6 +87,11 @@ def save_atomically(state: Any, path: Path) -> None:
     temporary = path.with_suffix('.tmp')
     torch.save(state, temporary)
     os.replace(temporary, path)
+
+
+def made_as(model: nn.Module) -> str:
+    """Say what a model was built with, as its checkpoint notes it; empty if it has no config."""
+    return repr(getattr(model, 'config', ''))
 
 
 class _Batches(Dataset[dict[str, Any]]):
@@ -136,9 +146,10 @@ def train(stage: Stage, config: LoopConfig, folder: Path,
     stage.to(device)
     model = stage.model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = copy.deepcopy(model).requires_grad_(False)
-    trainable = [p for p in model.parameters() if p.requires_grad]
+    trained = nn.ModuleList([model, *([stage.critic] if stage.critic else [])]).to(device)
+    trainable = [p for p in trained.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(trainable, lr=config.lr, betas=(0.9, 0.98), weight_decay=0.01)
-    start = _resume(folder / 'checkpoint.pt', model, average, optimiser)
+    start = _resume(folder / 'checkpoint.pt', trained, average, optimiser, config.start)
 
     began = saved = clock()
     log = (folder / 'log.jsonl').open('a')
@@ -172,24 +183,29 @@ def train(stage: Stage, config: LoopConfig, folder: Path,
             log.flush()
             plot_curves(folder / 'log.jsonl', folder / 'curves.png')
         if last or clock() - saved > config.checkpoint_seconds:
-            save_atomically({'step': step + 1, 'model': model.state_dict(), 'optimiser':
-                             optimiser.state_dict(), 'average': average.state_dict()},
-                            folder / 'checkpoint.pt')
+            save_atomically({'step': step + 1, 'config': made_as(model),
+                             'trained': trained.state_dict(), 'average': average.state_dict(),
+                             'optimiser': optimiser.state_dict()}, folder / 'checkpoint.pt')
             saved = clock()
         if late:
             break
     return average
 
 
-def _resume(path: Path, model: nn.Module, average: nn.Module,
-            optimiser: torch.optim.Optimizer) -> int:
-    if not path.is_file():
-        return 0
-    state = torch.load(path, map_location='cpu', weights_only=True)
-    model.load_state_dict(state['model'])
-    average.load_state_dict(state['average'])
-    optimiser.load_state_dict(state['optimiser'])
-    return int(state['step'])
+def _resume(path: Path, trained: nn.ModuleList, average: nn.Module,
+            optimiser: torch.optim.Optimizer, start: str) -> int:
+    """Load what a run left, or the weights that a new one begins with; the step to go on at."""
+    if path.is_file():
+        state = torch.load(path, map_location='cpu', weights_only=True)
+        trained.load_state_dict(state['trained'])
+        average.load_state_dict(state['average'])
+        optimiser.load_state_dict(state['optimiser'])
+        return int(state['step'])
+    if start:
+        weights = torch.load(start, map_location='cpu', weights_only=True)['average']
+        for model in (trained[0], average):
+            model.load_state_dict(weights)
+    return 0
 
 
 @torch.no_grad()

@@ -1,19 +1,23 @@
-"""Stage 3: the embedded flow prior, on latents and on pixels of its one-step estimate."""
+"""Stage 3: the embedded flow prior, on latents and on pictures of its one-step estimate."""
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from gsc_ros.codec.errors import InvalidInputError
 from gsc_ros.codec.objects import SceneObject
 from gsc_ros.models.autoencoder import Autoencoder
 from gsc_ros.models.captioner import Captioner
+from gsc_ros.models.grid import grid_pattern
 from gsc_ros.models.prior import Condition, EmbeddedPrior, PriorConfig
 from gsc_ros.models.sampling import draw_noise, integrate, schedule
-from gsc_ros.models.vgg import VggDistance
+from gsc_ros.models.vgg import feature_distance, VggDistance
+from gsc_ros.training.critic import Critic
 from gsc_ros.training.data import PictureSet, random_window
 from gsc_ros.training.loop import moved
+from gsc_ros.training.objects_loss import ObjectLoss
 from gsc_ros.training.pictures import psnr, to_batch, window_at, write_sheet
 import numpy as np
 import torch
@@ -51,27 +55,54 @@ class Texts:
         return caption if keep_caption else '', objects if keep_objects else []
 
 
+@dataclass(frozen=True)
+class PriorWeights:
+    """
+    What each part of the loss weighs.
+
+    ``objects`` is a detector's opinion, ``critic`` an adversary's, ``grid`` the mean size of the
+    pattern that repeats with the latent's cells; 0 leaves a part out.
+    """
+
+    latent: float = 0.3
+    pixel: float = 1.0
+    vgg: float = 0.3
+    objects: float = 0.0
+    critic: float = 0.0
+    grid: float = 0.0
+
+
 class PriorStage:
-    """Squared error of the clean latent, plus L1 and VGG distance of the decoded estimate."""
+    """
+    Squared error of the clean latent, plus what judges say of the decoded one-step estimate.
+
+    :param judge: ONNX file of a YOLOX detector; wanted if ``objects`` weighs anything.
+    :param critic_warmup: steps over which the critic's word comes to count.
+    :raises InvalidInputError: if the judge is wanted and not there.
+    """
 
     model: nn.Module
+    critic: Critic | None = None
 
     def __init__(self, autoencoder: Autoencoder, train: PictureSet, texts: Texts,
                  held_out: PictureSet, held_out_texts: Texts, degrade: Degrade, *, batch: int,
-                 crop: int = 160, vgg_crop: int = 64, latent_weight: float = 0.3,
-                 pixel_weight: float = 1.0, vgg_weight: float = 0.3,
-                 one_step_share: float = 0.6) -> None:
+                 crop: int = 160, vgg_crop: int = 64, weights: dict[str, float] | None = None,
+                 one_step_share: float = 0.6, critic_warmup: int = 200, judge: Path | None = None
+                 ) -> None:
         self.degrade = degrade
         prior = EmbeddedPrior(PriorConfig(autoencoder.config))
         prior.autoencoder.load_state_dict(autoencoder.state_dict())
         prior.autoencoder.encoder.requires_grad_(False)
         self.model = prior
         self.vgg = VggDistance()
+        self.loss_weights = PriorWeights(**(weights or {}))
+        if self.loss_weights.critic:
+            self.critic = Critic()
+        self.objects = _objects_judge(judge) if self.loss_weights.objects else None
         self.train, self.texts = train, texts
         self.weights = train.sampling_weights()
         self.size, self.crop, self.vgg_crop = batch, crop, vgg_crop
-        self.latent_weight, self.pixel_weight = latent_weight, pixel_weight
-        self.vgg_weight, self.one_step_share = vgg_weight, one_step_share
+        self.one_step_share, self.critic_warmup = one_step_share, critic_warmup
         rng = np.random.default_rng(11)
         self.held_out = self._collate(
             [self._sample(held_out, held_out_texts, i, 256, rng) for i in range(len(held_out))])
@@ -103,18 +134,21 @@ class PriorStage:
         return model.to_latent(batch['rgb']), replace(batch['facts'], latent=decoded)
 
     def to(self, device: torch.device) -> None:
-        """Move the judge and the held-out crops."""
+        """Move the judges and the held-out crops."""
         self.vgg.to(device)
+        if self.objects is not None:
+            self.objects.to(device)
         self.held_out = moved(self.held_out, device)
 
     def batch(self, rng: np.random.Generator) -> dict[str, Any]:
-        """Crops, their plain decodes, texts, times and a corner of the VGG window."""
+        """Crops, their plain decodes, texts, times, a corner of the VGG window and a size."""
         chosen = rng.choice(len(self.train), self.size, p=self.weights)
         batch = self._collate(
             [self._sample(self.train, self.texts, i, self.crop, rng) for i in chosen])
         t = np.where(rng.random(self.size) < self.one_step_share, 1.0, rng.random(self.size))
         batch['t'] = torch.from_numpy(t.astype(np.float32))
         batch['corner'] = rng.integers(self.crop - self.vgg_crop + 1, size=2)
+        batch['scale'] = ObjectLoss.draw_scale(rng)
         return batch
 
     def loss(self, model: nn.Module, batch: dict[str, Any], step: int
@@ -123,16 +157,30 @@ class PriorStage:
         assert isinstance(model, EmbeddedPrior)
         (latent, condition), t = self._encoded(model, batch), batch['t']
         start = model.start(torch.randn_like(latent), condition)
-        x = torch.lerp(latent, start, t[:, None, None, None])
-        clean = model.clean(x, t, condition)
-        out = model.to_picture(clean)
+        clean = model.clean(torch.lerp(latent, start, t[:, None, None, None]), t, condition)
+        parts = self._judged(model.to_picture(clean), batch, step)
+        parts['latent'] = (clean - latent).square().mean()
+        loss = torch.stack([weight * parts[name] for name, weight in asdict(
+            self.loss_weights).items() if weight]).sum() + parts.get('critic_own', 0)
+        return loss, {name: part.item() for name, part in parts.items()}
+
+    def _judged(self, out: Tensor, batch: dict[str, Any], step: int) -> dict[str, Tensor]:
+        """Parts of the loss on pictures (B, 3, H, W) that were made."""
+        # the pattern is not part of what is judged, or the feature loss would reward it
+        pattern = grid_pattern(out - batch['plain'], Autoencoder.factor)
+        out, rgb = out - pattern, batch['rgb']
         window = window_at(batch['corner'], self.vgg_crop)
-        latent_error = (clean - latent).square().mean()
-        pixel = (out - batch['rgb']).abs().mean()
-        vgg = self.vgg(out[window], batch['rgb'][window]).mean()
-        loss = (self.latent_weight * latent_error + self.pixel_weight * pixel
-                + self.vgg_weight * vgg)
-        return loss, {'latent': latent_error.item(), 'l1': pixel.item(), 'vgg': vgg.item()}
+        made = self.vgg.features(out[window])
+        with torch.no_grad():
+            real = self.vgg.features(rgb[window])
+        parts = {'pixel': (out - rgb).abs().mean(), 'grid': pattern.abs().mean(),
+                 'vgg': feature_distance(made, real).mean()}
+        if self.objects is not None:
+            parts['objects'] = self.objects(out, rgb, batch['scale']).mean()
+        if self.critic is not None:
+            parts['critic_own'], fooled = self.critic.losses(made, real)
+            parts['critic'] = fooled * min(1.0, step / self.critic_warmup)
+        return parts
 
     @torch.no_grad()
     def evaluate(self, model: nn.Module, sheet: Path) -> dict[str, float]:
@@ -153,3 +201,9 @@ class PriorStage:
                 out.split(8), rgb.split(8), strict=True)]).mean())
         write_sheet([rgb[:8], *(out[:8] for out in outs.values())], sheet)
         return scores
+
+
+def _objects_judge(file: Path | None) -> ObjectLoss:
+    if file is None:
+        raise InvalidInputError('detector', None, 'an ONNX file, as objects have a weight')
+    return ObjectLoss(file)

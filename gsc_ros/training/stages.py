@@ -20,7 +20,7 @@ from gsc_ros.training.data import load_pictures
 from gsc_ros.training.degrade import Degrader
 from gsc_ros.training.labels import Finder, label
 from gsc_ros.training.learned import learned_config, LearnedStage
-from gsc_ros.training.loop import LoopConfig, Stage, train
+from gsc_ros.training.loop import LoopConfig, made_as, Stage, train
 from gsc_ros.training.prior import PriorStage, Texts
 import numpy as np
 from safetensors.numpy import save_file
@@ -36,11 +36,16 @@ _HELD_OUT, _EVALUATED = 64, 32
 
 @dataclass(frozen=True)
 class Workplace:
-    """Where the pictures are, where runs are kept, and who labels the objects."""
+    """
+    Where the pictures are, where runs are kept, and who labels the objects.
+
+    ``judge`` is the detector's file, which the prior may be trained to please.
+    """
 
     data: Path
     runs: Path
     detector: Finder | None = None
+    judge: Path | None = None
 
 
 def run_stage(name: str, place: Workplace, config_file: Path | None = None,
@@ -87,14 +92,17 @@ def _build(name: str, place: Workplace, loop: LoopConfig, options: dict[str, Any
     return PriorStage(
         autoencoder, training, Texts([objects[i] for i in chosen], captioner), evaluation,
         Texts([objects[i] for i in spared], captioner), Degrader(learned), batch=loop.batch,
-        **options)
+        judge=place.judge, **options)
 
 
 def _averaged(model: nn.Module, folder: Path) -> Any:
     file = folder / 'checkpoint.pt'
     if not file.is_file():
         raise CheckpointError(file, f'missing; run `gsc train {folder.name}` first')
-    model.load_state_dict(torch.load(file, map_location='cpu', weights_only=True)['average'])
+    state = torch.load(file, map_location='cpu', weights_only=True)
+    if state.get('config') != made_as(model):   # weights of other settings may fit, and mislead
+        raise CheckpointError(file, f'trained as {state.get("config")}, not as {made_as(model)}')
+    model.load_state_dict(state['average'])
     model.eval().requires_grad_(False)
     return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
