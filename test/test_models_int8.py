@@ -8,6 +8,7 @@ torch = pytest.importorskip('torch')
 
 from gsc_ros.models import int8  # noqa: E402
 from gsc_ros.models.generator import Generator, load_generator, load_prior  # noqa: E402
+from gsc_ros.models.layers import ResBlock  # noqa: E402
 from torch import nn  # noqa: E402
 
 pytestmark = pytest.mark.skipif(not int8.supported('cpu'),
@@ -52,10 +53,32 @@ def test_each_picture_of_a_batch_has_its_own_range() -> None:
     torch.testing.assert_close(together, torch.cat([layer(faint), layer(strong)]), rtol=0, atol=0)
 
 
+@pytest.mark.parametrize('size', [(1, 1), (1, 7), (30, 41)])
+@pytest.mark.parametrize('condition', [0, 16])
+@pytest.mark.parametrize('layout', [torch.contiguous_format, torch.channels_last])
+def test_blocks_do_what_they_stand_for(size: tuple[int, int], condition: int,
+                                       layout: torch.memory_format) -> None:
+    block = ResBlock(32, condition)
+    for parameter in block.parameters():
+        nn.init.normal_(parameter, std=0.2)
+    x = torch.randn(2, 32, *size).to(memory_format=layout)
+    facts = 3 * torch.randn(2, condition) if condition else None    # gains below 0, too
+    expected = block(x, facts)
+    result = int8.Int8ResBlock(block)(x.clone(), facts)
+    assert float((result - expected).square().mean().sqrt() / (expected - x).std()) < 0.03
+
+
+def quantised(model: nn.Sequential) -> nn.Sequential:
+    int8.quantise(model)
+    return model
+
+
 def test_narrow_layers_stay_in_floats() -> None:
     model = nn.Sequential(nn.Conv2d(3, 32, 3), nn.SiLU(), nn.Conv2d(32, 3, 3))
     int8.quantise(model)
     assert [type(layer) for layer in model] == [nn.Conv2d, nn.SiLU, int8.Int8Conv2d]
+    assert type(quantised(nn.Sequential(ResBlock(32)))[0]) is int8.Int8ResBlock
+    assert type(quantised(nn.Sequential(ResBlock(16)))[0]) is ResBlock
 
 
 def test_only_the_cpu() -> None:

@@ -1,0 +1,108 @@
+"""
+Which checkpoint of the embedded prior is the better: the same packets, decoded with each.
+
+    python bench/priors.py --data ../shared/data old=gsc_ros/assets/prior.safetensors new=FILE
+        [--bpp 0.005,0.01,0.02] [--no-text] [--count 12]
+
+Stills of the validation sets that the README's table does not use. F1, invented and lost objects
+are of YOLOv8n's detections on the made picture against those on the original; KID, on DINO
+features, tells whether what was made looks like pictures at all.
+"""
+from __future__ import annotations
+
+import argparse
+from collections import defaultdict
+from pathlib import Path
+from typing import cast
+
+from focus import numbers, SETS
+from gsc_ros.decoder import SemanticDecoder
+from gsc_ros.encoder import SemanticEncoder
+from gsc_ros.evaluation.dino import DinoMetric
+from gsc_ros.evaluation.kid import kernel_distance
+from gsc_ros.evaluation.metrics import agreement, psnr, VggMetric
+from gsc_ros.evaluation.onnx_detector import OnnxDetector
+from gsc_ros.models import checkpoint, int8
+from gsc_ros.models.describe import load_describe, NONE
+from gsc_ros.models.generator import Generator
+from gsc_ros.models.prior import EmbeddedPrior, PriorConfig
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+
+def load(file: Path) -> Generator:
+    """Load a prior as it would be run."""
+    prior = cast(EmbeddedPrior, checkpoint.load(EmbeddedPrior, PriorConfig, file))
+    if int8.supported('cpu'):
+        int8.quantise(prior)
+    return Generator(prior)
+
+
+class Judge:
+    """Figures of a decoded picture against its original."""
+
+    def __init__(self, data: Path) -> None:
+        self.detector = OnnxDetector(data / 'models' / 'yolov8n_int8.onnx')
+        self.vgg, self.dino = VggMetric(), DinoMetric()
+
+    def __call__(self, made: np.ndarray, picture: np.ndarray) -> dict[str, float | np.ndarray]:
+        """Work out all of them."""
+        score = agreement(self.detector.detect(made), self.detector.detect(picture))
+        return {'psnr': psnr(made, picture), 'vgg': self.vgg(made, picture),
+                'dino': self.dino(made, picture), 'matched': score.matched,
+                'found': score.found, 'wanted': score.wanted,
+                'summary': self.dino.summary(made, picture),
+                'source': self.dino.summary(picture, picture)}
+
+
+def line(rows: list[dict[str, float | np.ndarray]]) -> str:
+    """Write the end of a row of the table."""
+    mean = {key: np.mean([row[key] for row in rows]) for key in ('psnr', 'vgg', 'dino')}
+    right, found, wanted = (sum(cast(float, row[key]) for row in rows)
+                            for key in ('matched', 'found', 'wanted'))
+    kid = kernel_distance(*(np.stack([cast(np.ndarray, row[key]) for row in rows])
+                            for key in ('summary', 'source')))
+    return (f'{mean["vgg"]:.3f} | {mean["psnr"]:.2f} | {mean["dino"]:.3f} | {kid:.3f} '
+            f'| {2 * right / max(found + wanted, 1):.3f} | {right:g} | {found:g} | {wanted:g} |')
+
+
+def main() -> None:
+    """Print a Markdown table."""
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('priors', nargs='+', help='NAME=FILE')
+    parser.add_argument('--data', type=Path, required=True)
+    parser.add_argument('--bpp', type=numbers, default=[0.005, 0.01, 0.02])
+    parser.add_argument('--no-text', action='store_true', help='packets without words and boxes')
+    parser.add_argument('--first', type=int, default=12, help='pictures of each set to pass over')
+    parser.add_argument('--count', type=int, default=12, help='pictures of each set to take')
+    given = parser.parse_args()
+    generators = {name: load(Path(file)) for name, file in (p.split('=') for p in given.priors)}
+    describe = load_describe(*((NONE, NONE) if given.no_text else ()))
+    encoder, decoder, judge = SemanticEncoder(), SemanticDecoder(), Judge(given.data)
+    taken = slice(given.first, given.first + given.count)
+    files = [file for name in SETS
+             for file in sorted((given.data / 'val' / name).rglob('*.jpg'))[taken]]
+    rows = defaultdict(list)
+    for file in tqdm(files, unit='pic', mininterval=10):
+        picture = np.asarray(Image.open(file).convert('RGB'))
+        caption, objects = describe(picture)
+        for bpp in given.bpp:
+            limit = int(bpp * picture[..., 0].size / 8)
+            sent = decoder.decode(encoder.encode(picture, limit, caption=caption, objects=objects),
+                                  generate=False)
+            rows[bpp, 'plain'].append(judge(sent.plain, picture))
+            for name, generator in generators.items():
+                made = generator.regenerate(
+                    sent.plain, bpp=8 * len(sent.packet.latent) / picture[..., 0].size,
+                    coder=sent.packet.coder, caption=sent.caption, objects=sent.objects, seed=0)
+                rows[bpp, name].append(judge(made, picture))
+    print('| bpp | prior | VGG distance | PSNR, dB | DINO | KID | F1 | right | found | wanted |\n'
+          + '| --- ' * 10 + '|')
+    for (bpp, name), judged in sorted(rows.items()):
+        print(f'| {bpp:g} | {name} | {line(judged)}')
+
+
+if __name__ == '__main__':
+    main()
