@@ -4,9 +4,9 @@ Which checkpoint of the embedded prior is the better: the same packets, decoded 
     python bench/priors.py --data ../shared/data old=gsc_ros/assets/prior.safetensors new=FILE
         [--bpp 0.005,0.01,0.02] [--no-text] [--count 12]
 
-Stills of the validation sets that the README's table does not use. F1, invented and lost objects
-are of YOLOv8n's detections on the made picture against those on the original; KID, on DINO
-features, tells whether what was made looks like pictures at all.
+Stills of the validation sets that the README's table does not use. F1 is of YOLOv8n's detections
+on the made picture against those on the original; KID, on DINO features, tells whether what was
+made looks like pictures at all.
 """
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import cast
 
 from focus import numbers, SETS
+from gsc_ros.codec.objects import SceneObject
 from gsc_ros.decoder import SemanticDecoder
 from gsc_ros.encoder import SemanticEncoder
 from gsc_ros.evaluation.dino import DinoMetric
@@ -46,9 +47,10 @@ class Judge:
         self.detector = OnnxDetector(data / 'models' / 'yolov8n_int8.onnx')
         self.vgg, self.dino = VggMetric(), DinoMetric()
 
-    def __call__(self, made: np.ndarray, picture: np.ndarray) -> dict[str, float | np.ndarray]:
-        """Work out all of them."""
-        score = agreement(self.detector.detect(made), self.detector.detect(picture))
+    def __call__(self, made: np.ndarray, picture: np.ndarray, wanted: list[SceneObject]
+                 ) -> dict[str, float | np.ndarray]:
+        """Work out all of them; ``wanted`` is what the detector finds in the original."""
+        score = agreement(self.detector.detect(made), wanted)
         return {'psnr': psnr(made, picture), 'vgg': self.vgg(made, picture),
                 'dino': self.dino(made, picture), 'matched': score.matched,
                 'found': score.found, 'wanted': score.wanted,
@@ -78,7 +80,7 @@ def main() -> None:
     parser.add_argument('--first', type=int, default=12, help='pictures of each set to pass over')
     parser.add_argument('--count', type=int, default=12, help='pictures of each set to take')
     given = parser.parse_args()
-    generators = {name: load(Path(file)) for name, file in (p.split('=') for p in given.priors)}
+    generators = {name: load(Path(file)) for name, file in (p.split('=', 1) for p in given.priors)}
     describe = load_describe(*((NONE, NONE) if given.no_text else ()))
     encoder, decoder, judge = SemanticEncoder(), SemanticDecoder(), Judge(given.data)
     taken = slice(given.first, given.first + given.count)
@@ -88,16 +90,17 @@ def main() -> None:
     for file in tqdm(files, unit='pic', mininterval=10):
         picture = np.asarray(Image.open(file).convert('RGB'))
         caption, objects = describe(picture)
+        wanted = judge.detector.detect(picture)
         for bpp in given.bpp:
             limit = int(bpp * picture[..., 0].size / 8)
             sent = decoder.decode(encoder.encode(picture, limit, caption=caption, objects=objects),
                                   generate=False)
-            rows[bpp, 'plain'].append(judge(sent.plain, picture))
+            rows[bpp, 'plain'].append(judge(sent.plain, picture, wanted))
             for name, generator in generators.items():
                 made = generator.regenerate(
                     sent.plain, bpp=8 * len(sent.packet.latent) / picture[..., 0].size,
                     coder=sent.packet.coder, caption=sent.caption, objects=sent.objects, seed=0)
-                rows[bpp, name].append(judge(made, picture))
+                rows[bpp, name].append(judge(made, picture, wanted))
     print('| bpp | prior | VGG distance | PSNR, dB | DINO | KID | F1 | right | found | wanted |\n'
           + '| --- ' * 10 + '|')
     for (bpp, name), judged in sorted(rows.items()):

@@ -64,8 +64,11 @@ def test_blocks_do_what_they_stand_for(size: tuple[int, int], condition: int,
     x = torch.randn(2, 32, *size).to(memory_format=layout)
     facts = 3 * torch.randn(2, condition) if condition else None    # gains below 0, too
     expected = block(x, facts)
-    result = int8.Int8ResBlock(block)(x.clone(), facts)
+    ours = int8.Int8ResBlock(block)
+    result = ours(x.clone(), facts)
     assert float((result - expected).square().mean().sqrt() / (expected - x).std()) < 0.03
+    alone = ours(x[1:].clone(), None if facts is None else facts[1:])
+    torch.testing.assert_close(result[1:], alone, rtol=0, atol=0)
 
 
 def quantised(model: nn.Sequential) -> nn.Sequential:

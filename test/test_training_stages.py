@@ -130,7 +130,15 @@ def test_a_new_run_may_start_from_the_weights_of_another(tmp_path: Path) -> None
     for a, b in zip(first.parameters(), train(Line(), still, tmp_path / 'next').parameters(),
                     strict=True):
         torch.testing.assert_close(a, b)
-    assert len(list((tmp_path / 'next').iterdir())) > 0
+    with pytest.raises(CheckpointError, match='none'):
+        train(Line(), replace(still, start=str(tmp_path / 'none')), tmp_path / 'third')
+
+
+def test_a_run_does_not_go_on_with_other_parts(tmp_path: Path) -> None:
+    config = LoopConfig(steps=4, lr=0.05, evaluate_every=4, threads=1, device='cpu')
+    train(Rivals(), config, tmp_path)
+    with pytest.raises(CheckpointError, match='other parts'):
+        train(Line(), replace(config, steps=8), tmp_path)
 
 
 def test_learning_rate_warms_up_and_decays() -> None:
@@ -216,7 +224,7 @@ class Nothing:
         return []
 
 
-def quick(name: str, folder: Path) -> Path:
+def quick(name: str, folder: Path, judged: bool) -> Path:
     """Cut the stage's own configuration down to two steps of two crops."""
     config = yaml.safe_load((stages.CONFIGS / f'{name}.yaml').read_text())
     config['loop'] |= {'steps': 2, 'batch': 2, 'evaluate_every': 2, 'log_every': 1}
@@ -224,7 +232,7 @@ def quick(name: str, folder: Path) -> Path:
         config['stage']['latent_steps'] = 1
     if name == 'prior':
         config['stage']['weights']['critic'] = 0.1
-        if find_spec('onnx2torch') is None:
+        if not judged:
             config['stage']['weights']['objects'] = 0.0
     file = folder / f'{name}.yaml'
     file.write_text(yaml.safe_dump(config))
@@ -239,12 +247,18 @@ def test_every_stage_trains_on_the_one_before(tmp_path: Path, data_root: Path,
     monkeypatch.setattr(stages, 'load_pictures', lambda *_: load_manifest(
         data_root, 'train.tsv', 8))
     judge = data_root / 'models' / 'yolox_nano.onnx'
-    place = stages.Workplace(data_root, tmp_path / 'runs', Nothing(), judge)
+    judged = judge.is_file() and find_spec('onnx2torch') is not None
+    place = stages.Workplace(data_root, tmp_path / 'runs', Nothing())
     place.runs.mkdir()
     with pytest.raises(CheckpointError, match='gsc train autoencoder'):
         stages.run_stage('learned', place)
     for name in stages.STAGES:
-        stages.run_stage(name, place, quick(name, tmp_path))
+        config = quick(name, tmp_path, judged)
+        if name == 'prior' and judged:
+            with pytest.raises(InvalidInputError, match='detector'):
+                stages.run_stage(name, place, config)
+            place = replace(place, judge=judge)
+        stages.run_stage(name, place, config)
         lines = (place.runs / name / 'log.jsonl').read_text().splitlines()
         assert any('val_' in line for line in lines)
         assert list((place.runs / name).glob('sheet_*.png'))
@@ -252,8 +266,15 @@ def test_every_stage_trains_on_the_one_before(tmp_path: Path, data_root: Path,
     assert coder is not None
     file = place.runs / 'autoencoder' / 'checkpoint.pt'
     state = torch.load(file, weights_only=True)
-    torch.save(state | {'config': 'AutoencoderConfig(latent_channels=9)'}, file)
-    with pytest.raises(CheckpointError, match='latent_channels=9'):
+    state['settings']['latent_channels'] = 9
+    torch.save(state, file)
+    with pytest.raises(CheckpointError, match='latent_channels 9, not 16'):
+        stages.trained_autoencoder(place.runs)
+    with pytest.raises(CheckpointError, match='latent_channels 9, not 16'):
+        stages.run_stage('autoencoder', place)
+    del state['settings']
+    torch.save(state, file)
+    with pytest.raises(CheckpointError, match='older'):
         stages.trained_autoencoder(place.runs)
 
 

@@ -18,20 +18,30 @@ def grid_pattern(added: Tensor, block: int) -> Tensor:
     Return what repeats from block to block of ``block`` x ``block`` pixels, differentiable.
 
     Each place within the blocks has its own smooth mean; by how much these differ from their
-    common mean is the pattern.
+    common mean and slope is the pattern. Float32, whatever the precision around.
 
-    :param added: made picture minus plain one (B, C, H, W), sides multiples of ``block``. The
-        plain picture has no such pattern, and its own contours would only disturb.
+    :param added: made picture minus plain one (B, C, H, W), sides multiples of ``block``, two at
+        least. The plain picture has no such pattern, and its own contours would only disturb.
     """
-    batch, channels = added.shape[:2]
-    places = F.pixel_unshuffle(added, block)
-    means = _smooth(_smooth(places).mT).mT.reshape(batch, channels, block ** 2, -1)
-    means = means - means.mean(dim=2, keepdim=True)
-    return F.pixel_shuffle(means.reshape(places.shape), block)
+    with torch.autocast(added.device.type, enabled=False):
+        added = added.float().contiguous()      # channels last takes twice as long
+        places = F.pixel_unshuffle(added, block)
+        means = _smooth(places).reshape(*added.shape[:2], block, block, *places.shape[2:])
+        down, right = (_smooth(slope)[:, :, None, None] for slope in torch.gradient(
+            F.avg_pool2d(added, block), dim=(2, 3)))
+        offset = (torch.arange(block, device=added.device) - (block - 1) / 2) / block
+        expected = (means.mean(dim=(2, 3), keepdim=True) + down * offset.view(-1, 1, 1, 1)
+                    + right * offset.view(-1, 1, 1))
+        return F.pixel_shuffle((means - expected).reshape(places.shape), block)
 
 
 def _smooth(maps: Tensor) -> Tensor:
-    """Gaussian means of neighbours along the last axis, of any number of maps."""
+    """Gaussian means of neighbouring places, (B, C, h, w)."""
+    return _smooth_last(_smooth_last(maps).mT).mT
+
+
+def _smooth_last(maps: Tensor) -> Tensor:
+    """Smooth along the last axis, any number of maps."""
     place = torch.arange(maps.shape[-1], dtype=maps.dtype, device=maps.device)
     away = (place[:, None] - place).abs() / _REACH
     # cut off where it has faded: numbers near the smallest make the product ten times slower

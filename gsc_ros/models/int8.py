@@ -10,7 +10,7 @@ import cv2
 from gsc_ros.models.layers import ResBlock
 import torch
 from torch import nn, Tensor
-from torch.nn import functional
+from torch.nn import functional as F
 
 # Convolutions of fewer input channels take longer to quantise for than they save.
 _LEAST_CHANNELS = 32
@@ -24,8 +24,10 @@ def supported(device: str) -> bool:
 
 
 def quantise(model: nn.Module) -> None:
-    """Replace blocks and wide convolutions of ``model`` in place; it can only be run then."""
+    """Replace blocks and wide convolutions of ``model``, which then is for inference only."""
     for parent in list(model.modules()):
+        if isinstance(parent, ResBlock):
+            continue    # replaced as a whole
         for name, layer in parent.named_children():
             if isinstance(layer, ResBlock) and layer.conv1.in_channels >= _LEAST_CHANNELS:
                 setattr(parent, name, Int8ResBlock(layer))
@@ -78,7 +80,7 @@ class Int8ResBlock(nn.Module):
     """
     A ``ResBlock`` whose modulation, second SiLU and sum are done by its convolutions.
 
-    It writes its result over its input, which nobody else may need.
+    It may write its result over its input, which nobody else may need.
     """
 
     def __init__(self, block: ResBlock) -> None:
@@ -99,7 +101,7 @@ class Int8ResBlock(nn.Module):
         if self.modulate is not None and condition is not None:
             scale, shift = self.modulate(condition)[0].chunk(2)
             gain = 1 + scale
-        y = self.conv1.one(functional.silu(self.norm(x), inplace=True), gain, shift, 'swish')
+        y = self.conv1.one(F.silu(self.norm(x), inplace=True), gain, shift, 'swish')
         return self.conv2.add_to(x.contiguous(memory_format=torch.channels_last), y)
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 import copy
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 import json
 import math
 import os
@@ -11,6 +11,7 @@ from pathlib import Path
 import time
 from typing import Any, Protocol
 
+from gsc_ros.codec.errors import CheckpointError
 import numpy as np
 import torch
 from torch import nn, Tensor
@@ -25,7 +26,8 @@ class LoopConfig:
 
     ``device`` auto takes a GPU where there is one; ``precision`` bfloat16 is autocast, metrics
     stay in float32; ``workers`` are processes that draw batches ahead (0: none); ``threads`` are
-    the CPU's. ``start`` is a checkpoint whose averaged weights a new run begins with.
+    the CPU's. ``start`` is a checkpoint whose averaged weights a new run begins with,
+    all of them: those of the stages that it builds on, too.
     """
 
     steps: int = 5000
@@ -61,7 +63,7 @@ class Stage(Protocol):
         """Adversary that the loss trains along: kept with the run, not averaged or exported."""
 
     def to(self, device: torch.device) -> None:
-        """Move everything but the model that ``loss`` and ``evaluate`` need."""
+        """Move everything but model and critic that ``loss`` and ``evaluate`` need."""
 
     def batch(self, rng: np.random.Generator) -> dict[str, Any]:
         """Draw one batch from the generator and nothing else, on the CPU."""
@@ -89,9 +91,29 @@ def save_atomically(state: Any, path: Path) -> None:
     os.replace(temporary, path)
 
 
-def made_as(model: nn.Module) -> str:
-    """Say what a model was built with, as its checkpoint notes it; empty if it has no config."""
-    return repr(getattr(model, 'config', ''))
+def settings(model: nn.Module) -> dict[str, Any]:
+    """Sizes that a model was built with, as its checkpoints note them; empty if it has none."""
+    config = getattr(model, 'config', None)
+    return asdict(config) if is_dataclass(config) and not isinstance(config, type) else {}
+
+
+def read_checkpoint(path: Path, model: nn.Module) -> dict[str, Any]:
+    """
+    Read what a run of such a model left: step, settings, trained, average, optimiser.
+
+    :raises CheckpointError: if it is not there, or of a model with other settings: their weights
+        may fit, and would mislead.
+    """
+    if not path.is_file():
+        raise CheckpointError(path, f'missing; run `gsc train {path.parent.name}` first')
+    state = torch.load(path, map_location='cpu', weights_only=True)
+    if 'settings' not in state:
+        raise CheckpointError(path, 'an older version made it, and did not note its settings')
+    ours = settings(model)
+    for name, value in state['settings'].items():
+        if ours.get(name) != value:
+            raise CheckpointError(path, f'trained with {name} {value}, not {ours.get(name)}')
+    return dict(state)
 
 
 class _Batches(Dataset[dict[str, Any]]):
@@ -146,7 +168,8 @@ def train(stage: Stage, config: LoopConfig, folder: Path,
     stage.to(device)
     model = stage.model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = copy.deepcopy(model).requires_grad_(False)
-    trained = nn.ModuleList([model, *([stage.critic] if stage.critic else [])]).to(device)
+    trained = nn.ModuleList(
+        [model, *([] if stage.critic is None else [stage.critic])]).to(device)
     trainable = [p for p in trained.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(trainable, lr=config.lr, betas=(0.9, 0.98), weight_decay=0.01)
     start = _resume(folder / 'checkpoint.pt', trained, average, optimiser, config.start)
@@ -165,12 +188,14 @@ def train(stage: Stage, config: LoopConfig, folder: Path,
             loss, figures = stage.loss(model, batch, step)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        norm = float(nn.utils.clip_grad_norm_(trainable, config.clip))
-        if np.isfinite(norm):
+        # each by itself: a critic's gradient must not shrink the model's
+        norms = [float(nn.utils.clip_grad_norm_(part.parameters(), config.clip))
+                 for part in trained]
+        if np.isfinite(norms).all():
             optimiser.step()
         _update_average(average, model, min(config.ema, (step + 1) / (step + 10)))
         if step % config.log_every == 0:
-            line = {'step': step, 'loss': loss.item(), 'grad': norm, **figures}
+            line = {'step': step, 'loss': loss.item(), 'grad': norms[0], **figures}
             log.write(json.dumps(line) + '\n')
             log.flush()
             bar.set_postfix({k: f'{v:.3f}' for k, v in figures.items()}, refresh=False)
@@ -183,7 +208,7 @@ def train(stage: Stage, config: LoopConfig, folder: Path,
             log.flush()
             plot_curves(folder / 'log.jsonl', folder / 'curves.png')
         if last or clock() - saved > config.checkpoint_seconds:
-            save_atomically({'step': step + 1, 'config': made_as(model),
+            save_atomically({'step': step + 1, 'settings': settings(model),
                              'trained': trained.state_dict(), 'average': average.state_dict(),
                              'optimiser': optimiser.state_dict()}, folder / 'checkpoint.pt')
             saved = clock()
@@ -196,13 +221,16 @@ def _resume(path: Path, trained: nn.ModuleList, average: nn.Module,
             optimiser: torch.optim.Optimizer, start: str) -> int:
     """Load what a run left, or the weights that a new one begins with; the step to go on at."""
     if path.is_file():
-        state = torch.load(path, map_location='cpu', weights_only=True)
-        trained.load_state_dict(state['trained'])
+        state = read_checkpoint(path, average)
+        try:
+            trained.load_state_dict(state['trained'])
+        except RuntimeError as error:
+            raise CheckpointError(path, f'a run with other parts left it: {error}') from error
         average.load_state_dict(state['average'])
         optimiser.load_state_dict(state['optimiser'])
         return int(state['step'])
     if start:
-        weights = torch.load(start, map_location='cpu', weights_only=True)['average']
+        weights = read_checkpoint(Path(start), average)['average']
         for model in (trained[0], average):
             model.load_state_dict(weights)
     return 0

@@ -18,8 +18,7 @@ class ObjectLoss(nn.Module):
     """
     Divergence of a YOLOX detector's scores on two pictures, for every class at every cell.
 
-    The detector is only a judge: it is frozen, and it is not the one that results are measured
-    with.
+    The detector is a frozen judge; results should be measured with another.
 
     :param file: ONNX with outputs of (x, y, w, h, objectness, classes) per stride as YOLOX has.
     :raises MissingDependencyError: if onnx2torch is not installed.
@@ -34,14 +33,20 @@ class ObjectLoss(nn.Module):
         """
         Divergence of each picture (B, 3, H, W) in -1..1 from its reference, (B,): 0 for equal.
 
+        The sum over classes and cells of all strides, per cell of the finest.
+
         :param scale: how much larger both are shown to the detector.
         """
         size = [max(1, round(side * scale / _CELL)) * _CELL for side in made.shape[2:]]
-        with torch.no_grad():
-            targets = self._scores(real, size)
-        return torch.stack([
-            (_cross_entropy(score, target) - _cross_entropy(target, target)).sum((1, 2, 3))
-            for score, target in zip(self._scores(made, size), targets, strict=True)]).sum(0)
+        # logarithms of scores near 0 and 1 need float32
+        with torch.autocast(made.device.type, enabled=False):
+            with torch.no_grad():
+                targets = self._scores(real.float(), size)
+            scores = self._scores(made.float(), size)
+            total = torch.stack([
+                (_cross_entropy(score, target) - _cross_entropy(target, target)).sum((1, 2, 3))
+                for score, target in zip(scores, targets, strict=True)]).sum(0)
+        return total / scores[0][0, 0].numel()
 
     @staticmethod
     def draw_scale(rng: np.random.Generator) -> float:
@@ -52,7 +57,8 @@ class ObjectLoss(nn.Module):
         """Score of every class at every cell of the strides 8, 16 and 32, (B, classes, h, w)."""
         shown = F.interpolate(rgb, size, mode='bilinear', align_corners=False)
         outputs = self.detector((shown.flip(1) + 1) * 127.5)    # BGR in 0..255
-        return [(out[:, 4:5] * out[:, 5:]).clamp(1e-6, 1 - 1e-6) for out in outputs]
+        # where an object is lost its score is far below what would be a usual bound
+        return [(out[:, 4:5] * out[:, 5:]).clamp(1e-12, 1 - 1e-6) for out in outputs]
 
 
 def _cross_entropy(score: Tensor, target: Tensor) -> Tensor:
@@ -67,7 +73,8 @@ def _load(file: Path) -> nn.Module:
         import onnx.utils
         from onnx2torch import convert
     except ImportError as error:
-        raise MissingDependencyError('onnx2torch', 'pip install onnx2torch==1.5.15') from error
+        raise MissingDependencyError('onnx2torch', 'pip install onnx onnx2torch torchvision'
+                                     ) from error
     if not file.is_file():
         raise CheckpointError(file, 'there is no such file')
     try:

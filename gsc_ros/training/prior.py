@@ -56,7 +56,7 @@ class Texts:
 
 
 @dataclass(frozen=True)
-class PriorWeights:
+class LossWeights:
     """
     What each part of the loss weighs.
 
@@ -78,7 +78,8 @@ class PriorStage:
 
     :param judge: ONNX file of a YOLOX detector; wanted if ``objects`` weighs anything.
     :param critic_warmup: steps over which the critic's word comes to count.
-    :raises InvalidInputError: if the judge is wanted and not there.
+    :raises InvalidInputError: if the judge is wanted and none is named.
+    :raises GscError: as ``ObjectLoss``.
     """
 
     model: nn.Module
@@ -95,7 +96,7 @@ class PriorStage:
         prior.autoencoder.encoder.requires_grad_(False)
         self.model = prior
         self.vgg = VggDistance()
-        self.loss_weights = PriorWeights(**(weights or {}))
+        self.loss_weights = LossWeights(**(weights or {}))
         if self.loss_weights.critic:
             self.critic = Critic()
         self.objects = _objects_judge(judge) if self.loss_weights.objects else None
@@ -179,7 +180,7 @@ class PriorStage:
             parts['objects'] = self.objects(out, rgb, batch['scale']).mean()
         if self.critic is not None:
             parts['critic_own'], fooled = self.critic.losses(made, real)
-            parts['critic'] = fooled * min(1.0, step / self.critic_warmup)
+            parts['critic'] = fooled * min(1.0, (step + 1) / max(self.critic_warmup, 1))
         return parts
 
     @torch.no_grad()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from gsc_ros.codec.context import ContextModel, ContextWeights
-from gsc_ros.codec.errors import CheckpointError, InvalidInputError
+from gsc_ros.codec.errors import InvalidInputError
 from gsc_ros.models import checkpoint
 from gsc_ros.models.assets import AUTOENCODER_FILE, CONTEXT_FILE, PRIOR_FILE, TRANSFORM_FILE
 from gsc_ros.models.autoencoder import Autoencoder
@@ -20,7 +20,7 @@ from gsc_ros.training.data import load_pictures
 from gsc_ros.training.degrade import Degrader
 from gsc_ros.training.labels import Finder, label
 from gsc_ros.training.learned import learned_config, LearnedStage
-from gsc_ros.training.loop import LoopConfig, made_as, Stage, train
+from gsc_ros.training.loop import LoopConfig, read_checkpoint, Stage, train
 from gsc_ros.training.prior import PriorStage, Texts
 import numpy as np
 from safetensors.numpy import save_file
@@ -96,13 +96,7 @@ def _build(name: str, place: Workplace, loop: LoopConfig, options: dict[str, Any
 
 
 def _averaged(model: nn.Module, folder: Path) -> Any:
-    file = folder / 'checkpoint.pt'
-    if not file.is_file():
-        raise CheckpointError(file, f'missing; run `gsc train {folder.name}` first')
-    state = torch.load(file, map_location='cpu', weights_only=True)
-    if state.get('config') != made_as(model):   # weights of other settings may fit, and mislead
-        raise CheckpointError(file, f'trained as {state.get("config")}, not as {made_as(model)}')
-    model.load_state_dict(state['average'])
+    model.load_state_dict(read_checkpoint(folder / 'checkpoint.pt', model)['average'])
     model.eval().requires_grad_(False)
     return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
