@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from dataclasses import replace
 import json
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from gsc_ros.models.learned import (
     round_through,
 )
 from gsc_ros.training.data import load_pictures, PictureSet
-from gsc_ros.training.learned import LearnedStage, SCALE_GAIN
+from gsc_ros.training.learned import LearnedStage
 from gsc_ros.training.loop import LoopConfig, train
 from gsc_ros.training.stages import held_out
 import numpy as np
@@ -147,20 +148,20 @@ class CheckerboardTransform(LearnedTransform):
         self.context = Checkerboard(config)
 
 
-BASE = LearnedConfig()
+BASE = LearnedConfig(scale_gain=1.0)    # as the coder was when most of these were run
 # name: what it is, how it is built, whether it is trained through the decoder
 VARIANTS: dict[str, tuple[str, Callable[[], LearnedTransform], bool]] = {
-    'staged': ('f32, scalar, 4 phases x 2 groups (shipped)', lambda: LearnedTransform(BASE),
+    'staged': ('f32, scalar, 4 phases x 2 groups (at first)', lambda: LearnedTransform(BASE),
                False),
-    'gain': ('the same, scales learned 8 times as fast',
-             lambda: LearnedTransform(LearnedConfig(scale_gain=SCALE_GAIN)), False),
+    'gain': ('the same, scales learned 8 times as fast (shipped)',
+             lambda: LearnedTransform(LearnedConfig()), False),
     'f16 gain': ('f16, 8 channels, scales learned 8 times as fast',
-                 lambda: F16(LearnedConfig(symbols=8, scale_gain=SCALE_GAIN)), False),
+                 lambda: F16(LearnedConfig(symbols=8)), False),
     'factorised': ('no context', lambda: FactorisedTransform(BASE), False),
     'checkerboard': ('2 phases x 1 group',
-                     lambda: CheckerboardTransform(LearnedConfig(groups=1)), False),
+                     lambda: CheckerboardTransform(replace(BASE, groups=1)), False),
     'hyper': ('hyper-latent, no context', lambda: HyperTransform(BASE), False),
-    'f16': ('f16, 8 channels', lambda: F16(LearnedConfig(symbols=8)), False),
+    'f16': ('f16, 8 channels', lambda: F16(replace(BASE, symbols=8)), False),
     'fsq': ('finite scalar quantisation', lambda: FiniteScalar(BASE), False),
     'pixels': ('decoded MSE + VGG instead of latent MSE', lambda: LearnedTransform(BASE), True),
 }

@@ -23,7 +23,8 @@ class LearnedConfig:
     Sizes of the learned coder; stored in its checkpoint.
 
     ``scale_gain``: scale levels that one unit of the context networks' output stands for. With 1
-    the optimiser takes thousands of steps to cross the 32 levels.
+    the optimiser takes thousands of steps to cross the 32 levels: 400 from scratch reach 0.0084
+    bpp at the lowest quality with 8 and 0.036 with 1 (bench/coder_ablations.py).
     """
 
     latent_channels: int = 16
@@ -32,7 +33,7 @@ class LearnedConfig:
     groups: int = 2
     hidden: int = 96
     levels: int = 16
-    scale_gain: float = 1.0
+    scale_gain: float = 8.0
 
 
 def round_through(x: Tensor) -> Tensor:

@@ -14,15 +14,10 @@ import torch
 from torch import nn, Tensor
 from torch.nn import functional as F
 
-# 400 steps from scratch reach 0.0084 bpp at the lowest level with 8 and 0.036 with 1, for 0.26 dB
-# less (bench/coder_ablations.py).
-SCALE_GAIN = 8.0
-
 
 def learned_config(autoencoder: Autoencoder) -> LearnedConfig:
     """Sizes of the learned coder that is trained in the latent space of ``autoencoder``."""
-    return LearnedConfig(latent_channels=autoencoder.config.latent_channels,
-                         scale_gain=SCALE_GAIN)
+    return LearnedConfig(latent_channels=autoencoder.config.latent_channels)
 
 
 def trade_off(level: Tensor) -> Tensor:
