@@ -18,7 +18,7 @@ def rms(values: Tensor) -> float:
     return float(values.square().mean().sqrt())
 
 
-@pytest.mark.parametrize('size', [(96, 128), (16, 304), (16, 16)])
+@pytest.mark.parametrize('size', [(96, 128), (8, 304), (304, 8), (16, 16)])
 def test_a_pattern_is_found(size: tuple[int, int]) -> None:
     pattern = dots(*size)
     found = grid_pattern(pattern + 0.1, 8)
@@ -45,6 +45,7 @@ def test_what_does_not_repeat_stays() -> None:
     added[..., 90:] = -0.5              # an edge sharpens
     assert rms(grid_pattern(added, 8)) < 0.25 * rms(added)
     assert rms(grid_pattern(torch.zeros(1, 3, 16, 16), 8)) == 0
+    assert rms(grid_pattern(dots(8, 8), 8)) == 0    # a single block
 
 
 def test_low_precision_around_it_changes_nothing() -> None:

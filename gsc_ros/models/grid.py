@@ -20,19 +20,26 @@ def grid_pattern(added: Tensor, block: int) -> Tensor:
     Each place within the blocks has its own smooth mean; by how much these differ from their
     common mean and slope is the pattern. Float32, whatever the precision around.
 
-    :param added: made picture minus plain one (B, C, H, W), sides multiples of ``block``, two at
-        least. The plain picture has no such pattern, and its own contours would only disturb.
+    :param added: made picture minus plain one (B, C, H, W), sides multiples of ``block``. The
+        plain picture has no such pattern, and its own contours would only disturb.
     """
+    if max(added.shape[2:]) == block:
+        return torch.zeros_like(added)      # a single block repeats nothing
     with torch.autocast(added.device.type, enabled=False):
         added = added.float().contiguous()      # channels last takes twice as long
         places = F.pixel_unshuffle(added, block)
         means = _smooth(places).reshape(*added.shape[:2], block, block, *places.shape[2:])
-        down, right = (_smooth(slope)[:, :, None, None] for slope in torch.gradient(
-            F.avg_pool2d(added, block), dim=(2, 3)))
+        blocks = F.avg_pool2d(added, block)
+        down, right = (_smooth(_slope(blocks, axis))[:, :, None, None] for axis in (2, 3))
         offset = (torch.arange(block, device=added.device) - (block - 1) / 2) / block
         expected = (means.mean(dim=(2, 3), keepdim=True) + down * offset.view(-1, 1, 1, 1)
                     + right * offset.view(-1, 1, 1))
         return F.pixel_shuffle((means - expected).reshape(places.shape), block)
+
+
+def _slope(maps: Tensor, axis: int) -> Tensor:
+    """Differences from place to place along an axis, as large as ``maps``."""
+    return torch.gradient(maps, dim=axis)[0] if maps.shape[axis] > 1 else torch.zeros_like(maps)
 
 
 def _smooth(maps: Tensor) -> Tensor:
