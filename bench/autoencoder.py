@@ -10,14 +10,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from focus import SETS
-from gsc_ros.evaluation.metrics import agreement, psnr, VggMetric
+from gsc_ros.evaluation.metrics import Agreement, agreement, psnr, VggMetric
 from gsc_ros.evaluation.onnx_detector import OnnxDetector
 from gsc_ros.models.autoencoder import Autoencoder
 from gsc_ros.models.frames import crop_to_picture, pad_to_tensor
 from gsc_ros.models.generator import load_autoencoder
 import numpy as np
 from PIL import Image
+from stills import README, SETS, stills
 import torch
 from tqdm import tqdm
 
@@ -36,7 +36,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--data', type=Path, required=True)
-    parser.add_argument('--count', type=int, default=12, help='pictures of each set')
+    parser.add_argument('--count', type=int, default=README, help='pictures of each set')
     given = parser.parse_args()
     detector = OnnxDetector(given.data / 'models' / 'yolov8n_int8.onnx')
     vgg, autoencoder = VggMetric(), load_autoencoder()
@@ -44,7 +44,7 @@ def main() -> None:
     everything = []
     for name in ('bsds500_test', *SETS):
         rows = []
-        files = sorted((given.data / 'val' / name).rglob('*.jpg'))[:given.count]
+        files = stills(given.data, given.count, sets=[name])
         for file in tqdm(files, desc=name, unit='pic', leave=False):
             source = Image.open(file).convert('RGB')
             source.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
@@ -52,7 +52,7 @@ def main() -> None:
             made = round_trip(autoencoder, picture)
             score = agreement(detector.detect(made), detector.detect(picture))
             rows.append((psnr(made, picture), vgg(made, picture), score.matched,
-                         score.found + score.wanted, score.wanted))
+                         score.found, score.wanted))
         everything += rows
         print(line(name, rows))
     print(line('**all**', everything))
@@ -61,9 +61,9 @@ def main() -> None:
 def line(name: str, rows: list[tuple[float, ...]]) -> str:
     """Write a row of the table; F1 is of all objects of the set."""
     decibels, distance, *_ = np.mean(rows, axis=0)
-    _, _, matched, both, wanted = np.sum(rows, axis=0)
-    return (f'| {name} | {decibels:.2f} | {distance:.3f} | {2 * matched / max(both, 1):.2f} '
-            f'| {wanted:g} |')
+    _, _, matched, found, wanted = np.sum(rows, axis=0)
+    f1 = Agreement(matched, found, wanted).f1
+    return f'| {name} | {decibels:.2f} | {distance:.3f} | {f1:.2f} | {wanted:g} |'
 
 
 if __name__ == '__main__':

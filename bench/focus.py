@@ -14,18 +14,12 @@ from pathlib import Path
 
 from gsc_ros.codec.hevc import HevcCoder
 from gsc_ros.codec.regions import Focus
-from gsc_ros.evaluation.metrics import agreement, psnr
+from gsc_ros.evaluation.metrics import Agreement, agreement, psnr
 from gsc_ros.evaluation.onnx_detector import OnnxDetector
 import numpy as np
 from PIL import Image
+from stills import numbers, README, stills
 from tqdm import tqdm
-
-SETS = ('camvid_seq05vd', 'coco128_train2017', 'flickr8k', 'robot_views')
-
-
-def numbers(text: str) -> list[float]:
-    """Split '0.02,0.04' into numbers."""
-    return [float(part) for part in text.split(',')]
 
 
 def main() -> None:
@@ -35,15 +29,13 @@ def main() -> None:
     parser.add_argument('--data', type=Path, required=True)
     parser.add_argument('--bpp', type=numbers, default=[0.02, 0.04])
     parser.add_argument('--strengths', type=numbers, default=[0.0, 0.6, 0.8, 1.2])
-    parser.add_argument('--first', type=int, default=12, help='pictures of each set to pass over')
+    parser.add_argument('--first', type=int, default=README,
+                        help='pictures of each set to pass over')
     parser.add_argument('--count', type=int, default=12, help='pictures of each set to take')
     given = parser.parse_args()
     detector, coder = OnnxDetector(given.data / 'models' / 'yolov8n_int8.onnx'), HevcCoder()
-    taken = slice(given.first, given.first + given.count)
-    files = [file for name in SETS
-             for file in sorted((given.data / 'val' / name).rglob('*.jpg'))[taken]]
     found = defaultdict(list)
-    for file in tqdm(files, unit='pic'):
+    for file in tqdm(stills(given.data, given.count, given.first), unit='pic'):
         picture = np.asarray(Image.open(file).convert('RGB'))
         height, width = picture.shape[:2]
         wanted = detector.detect(picture)
@@ -58,7 +50,7 @@ def main() -> None:
     print('| bpp | strength | F1 | right | found | wanted | PSNR, dB |\n' + '| --- ' * 7 + '|')
     for (bpp, strength), rows in found.items():
         right, seen, there, decibels = np.sum(rows, axis=0)
-        print(f'| {bpp:g} | {strength:g} | {2 * right / (seen + there):.3f} | {right:g} '
+        print(f'| {bpp:g} | {strength:g} | {Agreement(right, seen, there).f1:.3f} | {right:g} '
               f'| {seen:g} | {there:g} | {decibels / len(rows):.2f} |')
 
 

@@ -15,29 +15,19 @@ from collections import defaultdict
 from pathlib import Path
 from typing import cast
 
-from focus import numbers, SETS
 from gsc_ros.codec.objects import SceneObject
 from gsc_ros.decoder import SemanticDecoder
 from gsc_ros.encoder import SemanticEncoder
 from gsc_ros.evaluation.dino import DinoMetric
 from gsc_ros.evaluation.kid import kernel_distance
-from gsc_ros.evaluation.metrics import agreement, psnr, VggMetric
+from gsc_ros.evaluation.metrics import Agreement, agreement, psnr, VggMetric
 from gsc_ros.evaluation.onnx_detector import OnnxDetector
-from gsc_ros.models import checkpoint, int8
 from gsc_ros.models.describe import load_describe, NONE
-from gsc_ros.models.generator import Generator
-from gsc_ros.models.prior import EmbeddedPrior, PriorConfig
+from gsc_ros.models.generator import embedded_generator
 import numpy as np
 from PIL import Image
+from stills import numbers, README, stills
 from tqdm import tqdm
-
-
-def load(file: Path) -> Generator:
-    """Load a prior as it would be run."""
-    prior = cast(EmbeddedPrior, checkpoint.load(EmbeddedPrior, PriorConfig, file))
-    if int8.supported('cpu'):
-        int8.quantise(prior)
-    return Generator(prior)
 
 
 class Judge:
@@ -61,12 +51,12 @@ class Judge:
 def line(rows: list[dict[str, float | np.ndarray]]) -> str:
     """Write the end of a row of the table."""
     mean = {key: np.mean([row[key] for row in rows]) for key in ('psnr', 'vgg', 'dino')}
-    right, found, wanted = (sum(cast(float, row[key]) for row in rows)
+    right, found, wanted = (sum(cast(int, row[key]) for row in rows)
                             for key in ('matched', 'found', 'wanted'))
     kid = kernel_distance(*(np.stack([cast(np.ndarray, row[key]) for row in rows])
                             for key in ('summary', 'source')))
     return (f'{mean["vgg"]:.3f} | {mean["psnr"]:.2f} | {mean["dino"]:.3f} | {kid:.3f} '
-            f'| {2 * right / max(found + wanted, 1):.3f} | {right:g} | {found:g} | {wanted:g} |')
+            f'| {Agreement(right, found, wanted).f1:.3f} | {right:g} | {found:g} | {wanted:g} |')
 
 
 def main() -> None:
@@ -77,15 +67,15 @@ def main() -> None:
     parser.add_argument('--data', type=Path, required=True)
     parser.add_argument('--bpp', type=numbers, default=[0.005, 0.01, 0.02])
     parser.add_argument('--no-text', action='store_true', help='packets without words and boxes')
-    parser.add_argument('--first', type=int, default=12, help='pictures of each set to pass over')
+    parser.add_argument('--first', type=int, default=README,
+                        help='pictures of each set to pass over')
     parser.add_argument('--count', type=int, default=12, help='pictures of each set to take')
     given = parser.parse_args()
-    generators = {name: load(Path(file)) for name, file in (p.split('=', 1) for p in given.priors)}
+    generators = {name: embedded_generator(file=Path(file))
+                  for name, file in (p.split('=', 1) for p in given.priors)}
     describe = load_describe(*((NONE, NONE) if given.no_text else ()))
     encoder, decoder, judge = SemanticEncoder(), SemanticDecoder(), Judge(given.data)
-    taken = slice(given.first, given.first + given.count)
-    files = [file for name in SETS
-             for file in sorted((given.data / 'val' / name).rglob('*.jpg'))[taken]]
+    files = stills(given.data, given.count, given.first)
     rows = defaultdict(list)
     for file in tqdm(files, unit='pic', mininterval=10):
         picture = np.asarray(Image.open(file).convert('RGB'))

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import cast
 
 import cv2
@@ -32,30 +33,37 @@ def load_autoencoder(device: str = 'cpu') -> Autoencoder:
         Autoencoder, AutoencoderConfig, AUTOENCODER_FILE, device))
 
 
-def load_prior(device: str = 'cpu') -> EmbeddedPrior:
+def load_prior(device: str = 'cpu', file: Path = PRIOR_FILE) -> EmbeddedPrior:
     """
-    Load the shipped flow prior.
+    Load the shipped flow prior, or another of its kind.
 
     :raises CheckpointError: if its file is missing or damaged.
     """
-    return cast(EmbeddedPrior, checkpoint.load(EmbeddedPrior, PriorConfig, PRIOR_FILE, device))
+    return cast(EmbeddedPrior, checkpoint.load(EmbeddedPrior, PriorConfig, file, device))
 
 
 def load_generator(prior: str = EMBEDDED, device: str = 'cpu') -> Generator:
     """
     Make a generator from ``embedded``, or from the folder or hub id of a diffusers model.
 
-    The embedded one runs in 8-bit integers where the processor is good at them.
-
     :raises GscError: as ``load_prior`` or ``load_stock_prior``.
     """
     if prior == EMBEDDED:
-        embedded = load_prior(device)
-        if int8.supported(device):
-            int8.quantise(embedded)
-        return Generator(embedded, device)
+        return embedded_generator(device)
     from gsc_ros.models.stock.load import load_stock_prior
     return Generator(load_stock_prior(prior, device), device)
+
+
+def embedded_generator(device: str = 'cpu', file: Path = PRIOR_FILE) -> Generator:
+    """
+    Make a generator from the embedded prior, in 8-bit integers where the processor has them.
+
+    :raises CheckpointError: as ``load_prior``.
+    """
+    prior = load_prior(device, file)
+    if int8.supported(device):
+        int8.quantise(prior)
+    return Generator(prior, device)
 
 
 @dataclass(frozen=True)

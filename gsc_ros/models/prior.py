@@ -124,7 +124,7 @@ class EmbeddedPrior(nn.Module):
     # 0.03 bpp: VGG distance within 0.04 of that at 1, PSNR 0.1 to 0.2 dB better. The prior was
     # trained on our coders' pictures: no correction. It leaves a grid that the distance it was
     # trained on likes and the eye does not: docs/QUALITY.md.
-    running: ClassVar[Running] = Running(steps=1, crispness=0.8, consistency=0.0, grid=16)
+    running: ClassVar[Running] = Running(steps=1, crispness=0.8, consistency=0.0, grid=stride)
 
     def __init__(self, config: PriorConfig = PriorConfig()) -> None:
         super().__init__()

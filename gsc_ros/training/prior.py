@@ -168,7 +168,7 @@ class PriorStage:
     def _judged(self, out: Tensor, batch: dict[str, Any], step: int) -> dict[str, Tensor]:
         """Parts of the loss on pictures (B, 3, H, W) that were made."""
         # the pattern is not part of what is judged, or the feature loss would reward it
-        pattern = grid_pattern(out - batch['plain'], EmbeddedPrior.stride)
+        pattern = grid_pattern(out - batch['plain'], EmbeddedPrior.running.grid)
         out, rgb = out - pattern, batch['rgb']
         window = window_at(batch['corner'], self.vgg_crop)
         made = self.vgg.features(out[window])
@@ -195,7 +195,7 @@ class PriorStage:
         for steps in (1, 4):
             latent = integrate(model, start, condition, schedule(steps))
             made = torch.cat([model.to_picture(z) for z in latent.split(8)])
-            outs[f'steps{steps}'] = made - grid_pattern(made - plain, EmbeddedPrior.stride)
+            outs[f'steps{steps}'] = made - grid_pattern(made - plain, model.running.grid)
         scores = {}
         for name, out in outs.items():
             scores[f'psnr_{name}'] = float(psnr(out, rgb).mean())
