@@ -15,6 +15,7 @@ from pathlib import Path
 from statistics import median
 import time
 
+from gsc_ros.allocator import keep_freed_memory
 from gsc_ros.decoder import SemanticDecoder
 from gsc_ros.encoder import SemanticEncoder
 from gsc_ros.models import torchvision_shim
@@ -99,6 +100,7 @@ def main() -> None:
     parser.add_argument('--bpp', type=float, default=0.01)
     parser.add_argument('--device', default='cpu')
     given = parser.parse_args()
+    keep_freed_memory()     # for the peers, too
     torch.set_num_threads(given.threads)
     photo = picture()
     times = seconds({**ours(photo, given.bpp, given.device), **hyperprior(photo, given.device),

@@ -9,6 +9,7 @@ import sys
 from types import ModuleType
 
 from gsc_ros import __version__
+from gsc_ros.allocator import keep_freed_memory
 from gsc_ros.codec.errors import GscError
 
 COMMANDS = ('encode', 'decode', 'info', 'evaluate', 'bag', 'train', 'run', 'demo', 'doctor',
@@ -35,6 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     logging.basicConfig(format='gsc: %(levelname)s: %(message)s', level=logging.WARNING)
     args = build_parser().parse_args(argv)
+    keep_freed_memory()
     try:
         return int(_module(args.command).run(args))
     except (GscError, OSError) as error:

@@ -6,8 +6,9 @@ import threading
 from gsc_ros.codec.objects import SceneObject
 from gsc_ros.nodes.overlay import class_colour, draw_objects
 from gsc_ros.nodes.scene import RefreshRule, Scene, SceneWatcher
-from gsc_ros.nodes.worker import LatestSlots, Worker
+from gsc_ros.nodes.worker import in_passing, LatestSlots, Worker
 import numpy as np
+import pytest
 
 SECOND_NS = 10**9
 PATIENCE_S = 20.0
@@ -55,6 +56,14 @@ def test_worker_survives_errors_and_stops():
     assert served.wait(PATIENCE_S)
     assert worker.stop()
     assert [str(error) for error in errors] == ['first']
+
+
+def test_a_job_in_passing_leaves_no_thread_and_hides_no_error():
+    seen = []
+    in_passing(lambda: seen.append(threading.current_thread()))
+    assert seen[0] is not threading.current_thread() and not seen[0].is_alive()
+    with pytest.raises(ZeroDivisionError):
+        in_passing(lambda: 1 / 0)
 
 
 def test_worker_calls_again_after_the_time_it_asked_for():

@@ -11,6 +11,7 @@ import sys
 from types import TracebackType
 from typing import Any, Protocol
 
+from gsc_ros.allocator import keep_freed_memory
 from gsc_ros.codec.errors import GscError, InvalidInputError, MissingDependencyError
 from gsc_ros.evaluation.work import Item, Result, Worker, WorkSettings
 
@@ -89,6 +90,7 @@ def one_thread() -> None:
 
 def _start(settings: WorkSettings) -> None:
     global _worker
+    keep_freed_memory()
     one_thread()
     _worker = Worker(settings, threads=1)
 

@@ -25,16 +25,22 @@ def grid_pattern(added: Tensor, block: int) -> Tensor:
     """
     if max(added.shape[2:]) == block:
         return torch.zeros_like(added)      # a single block repeats nothing
+    height, width = added.shape[2:]
+    down, right = height // block, width // block
     with torch.autocast(added.device.type, enabled=False):
-        added = added.float().contiguous()      # channels last takes twice as long
-        places = F.pixel_unshuffle(added, block)
-        means = _smooth(places).reshape(*added.shape[:2], block, block, *places.shape[2:])
+        added = added.float().contiguous()
+        # the mean of each place: along the blocks of a column, then along those of a row
+        means = _weights(down, added) @ added.view(-1, down, block * width)
+        means = _weights(right, added) @ means.view(-1, right, block)
+        means = means.view(*added.shape[:2], down, block, right, block)
+        smooth = means.mean(dim=(3, 5), keepdim=True)
         blocks = F.avg_pool2d(added, block)
-        down, right = (_smooth(_slope(blocks, axis))[:, :, None, None] for axis in (2, 3))
         offset = (torch.arange(block, device=added.device) - (block - 1) / 2) / block
-        expected = (means.mean(dim=(2, 3), keepdim=True) + down * offset.view(-1, 1, 1, 1)
-                    + right * offset.view(-1, 1, 1))
-        return F.pixel_shuffle((means - expected).reshape(places.shape), block)
+        slopes = [_weights(down, added) @ _slope(blocks, axis) @ _weights(right, added).mT
+                  for axis in (2, 3)]
+        expected = smooth + slopes[0][:, :, :, None, :, None] * offset[:, None, None] \
+            + slopes[1][:, :, :, None, :, None] * offset
+        return (means - expected).view(added.shape)
 
 
 def _slope(maps: Tensor, axis: int) -> Tensor:
@@ -42,16 +48,10 @@ def _slope(maps: Tensor, axis: int) -> Tensor:
     return torch.gradient(maps, dim=axis)[0] if maps.shape[axis] > 1 else torch.zeros_like(maps)
 
 
-def _smooth(maps: Tensor) -> Tensor:
-    """Gaussian means of neighbouring places, (B, C, h, w)."""
-    return _smooth_last(_smooth_last(maps).mT).mT
-
-
-def _smooth_last(maps: Tensor) -> Tensor:
-    """Smooth along the last axis, any number of maps."""
-    place = torch.arange(maps.shape[-1], dtype=maps.dtype, device=maps.device)
+def _weights(count: int, like: Tensor) -> Tensor:
+    """Shares (count, count) of the blocks in a row (columns) in the Gaussian mean at each."""
+    place = torch.arange(count, dtype=like.dtype, device=like.device)
     away = (place[:, None] - place).abs() / _REACH
     # cut off where it has faded: numbers near the smallest make the product ten times slower
     weights = torch.exp(-away.square() / 2) * (away < 4)
-    # one large product, not one for each map
-    return (maps.reshape(-1, len(place)) @ (weights / weights.sum(dim=0))).reshape(maps.shape)
+    return weights / weights.sum(dim=1, keepdim=True)

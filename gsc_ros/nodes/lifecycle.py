@@ -3,16 +3,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import wraps
+from functools import partial, wraps
 import sys
 import time
 import traceback
 from typing import Any
 
+from gsc_ros.allocator import keep_freed_memory
 from gsc_ros.codec.errors import GscError
 from gsc_ros.nodes.declare import NodeParameters
 from gsc_ros.nodes.diagnostics import Counters, Diagnostics
 from gsc_ros.nodes.parameters import Table
+from gsc_ros.nodes.worker import in_passing
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
@@ -43,7 +45,7 @@ class GscNode(LifecycleNode):
         self.parameters = NodeParameters(self, table, self._on_changed)
 
     def setup(self) -> None:
-        """Load models, make publishers."""
+        """Load models, make publishers; called in a thread of its own."""
 
     def start(self) -> None:
         """Make subscriptions, start threads."""
@@ -70,7 +72,8 @@ class GscNode(LifecycleNode):
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Check parameters and set up; on failure the node stays unconfigured, to try again."""
-        if self._attempt('configure', self.parameters.require_valid, self.setup):
+        if self._attempt('configure', self.parameters.require_valid,
+                         partial(in_passing, self.setup)):
             self.parameters.locked = True
             return TransitionCallbackReturn.SUCCESS
         self._attempt('cleanup', self._withdraw_all, self.teardown)
@@ -210,6 +213,7 @@ class GscNode(LifecycleNode):
 
 def run_node(make: Callable[[], GscNode], args: list[str] | None = None) -> int:
     """Run a node until SIGINT or SIGTERM; the exit code: 0, or 1 when autostart failed."""
+    keep_freed_memory()
     rclpy.init(args=sys.argv if args is None else args)
     node: GscNode | None = None
     try:

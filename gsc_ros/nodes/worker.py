@@ -79,6 +79,30 @@ class Backlogs(Generic[Item]):
             self._items.clear()
 
 
+def in_passing(job: Callable[[], None]) -> None:
+    """
+    Run ``job`` in a thread that ends with it, wait, and raise what it raises.
+
+    For what loads networks that another thread will run: a thread that has used OpenMP keeps its
+    helpers while it lives, and with more of them than processors libgomp sends all to sleep at
+    every barrier (``bench/processes.py``).
+    """
+    failed: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            job()
+        except BaseException as error:
+            failed.append(error)
+
+    # a daemon, so that an interrupted program need not wait for it
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join()
+    if failed:
+        raise failed[0]
+
+
 class Worker:
     """
     A thread that calls ``step`` whenever notified.

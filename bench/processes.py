@@ -1,0 +1,99 @@
+"""
+What a process's set-up costs its networks: the allocator, and the thread that loads them.
+
+``python bench/processes.py [--rounds 3]``: one-step generation and detection of a 640x480 picture,
+a fresh process for every figure, arrangements in turns. Medians in ms; ratios to what nodes do.
+"""
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+import statistics
+import subprocess
+import sys
+from threading import Thread
+import time
+
+from codec_speed import picture
+
+NODE = 'kept, loaded in passing'
+ARRANGEMENTS = {
+    NODE: ('kept', 'passing'),
+    'kept, loaded by a thread that lives on': ('kept', 'main'),
+    'given back, loaded in passing': ('default', 'passing'),
+}
+NETWORKS = ('generate', 'detect')
+_PICTURES = 15
+
+
+def main() -> None:
+    """Measure every arrangement and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
+    parser.add_argument('--rounds', type=int, default=3)
+    parser.add_argument('--child', nargs=3, metavar=('NETWORK', 'ALLOCATOR', 'LOADER'))
+    args = parser.parse_args()
+    if args.child:
+        print(measure(*args.child))
+        return
+    for network in NETWORKS:
+        times: dict[str, list[float]] = {name: [] for name in ARRANGEMENTS}
+        for _ in range(args.rounds):
+            for name, words in ARRANGEMENTS.items():
+                times[name].append(in_process(network, *words))
+        medians = {name: statistics.median(values) for name, values in times.items()}
+        for name, ms in medians.items():
+            print(f'{network:9s} {name:40s} {ms:6.0f} ms  {ms / medians[NODE]:.2f}', flush=True)
+
+
+def in_process(*words: str) -> float:
+    """Measure one arrangement in a process of its own [ms]."""
+    answer = subprocess.run([sys.executable, __file__, '--child', *words], check=True,
+                            stdout=subprocess.PIPE, text=True)
+    return float(answer.stdout.split()[-1])
+
+
+def measure(network: str, allocator: str, loader: str) -> float:
+    """Load here or in a passing thread, run in another thread; median time of a picture [ms]."""
+    from gsc_ros.allocator import keep_freed_memory
+    from gsc_ros.nodes.worker import in_passing
+    if allocator == 'kept':
+        keep_freed_memory()
+    run: list[Callable[[], object]] = []
+
+    def load() -> None:
+        run.append(LOADERS[network]())
+
+    load() if loader == 'main' else in_passing(load)
+    times: list[float] = []
+
+    def work() -> None:
+        for _ in range(_PICTURES):
+            began = time.perf_counter()
+            run[0]()
+            times.append(1e3 * (time.perf_counter() - began))
+    worker = Thread(target=work)
+    worker.start()
+    worker.join()
+    return statistics.median(times[3:])
+
+
+def generation() -> Callable[[], object]:
+    """Load the generator."""
+    from gsc_ros.models.generator import load_generator
+    generator, photo = load_generator(), picture()
+    return lambda: generator.regenerate(photo, bpp=0.02, coder=1, caption='a car',
+                                        objects=(), seed=0)
+
+
+def detection() -> Callable[[], object]:
+    """Load the embedded detector."""
+    from gsc_ros.models.detector import load_detector
+    detector, photo = load_detector('embedded'), picture()
+    return lambda: detector.detect(photo)
+
+
+LOADERS = {'generate': generation, 'detect': detection}
+
+
+if __name__ == '__main__':
+    main()
