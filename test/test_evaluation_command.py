@@ -3,7 +3,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from pathlib import Path
+import subprocess
+import sys
+import time
 
 from bag_maker import make_bag, picture, SECOND_NS, truncate
 import cv2
@@ -95,3 +99,31 @@ def test_nothing_readable_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match=r'bad\.png'):
         run(tmp_path / 'bad.png', '--codecs', 'jpeg', '--measures', 'psnr', '--report',
             tmp_path / 'r')
+
+
+def test_a_terminated_run_leaves_no_process(street: Path, tmp_path: Path) -> None:
+    for i in range(2, 60):
+        cv2.imwrite(str(street / f'{i}.png'), picture(i, 480, 640)[..., ::-1])
+    main = subprocess.Popen(
+        [sys.executable, '-m', 'gsc_ros.cli', 'evaluate', street, '--codecs', OURS, '--bpp',
+         '0.02', '--measures', 'psnr', '--jobs', '2', '--report', tmp_path / 'r'],
+        start_new_session=True, stderr=subprocess.DEVNULL)
+    rows = tmp_path / 'r' / 'rows' / f'{OURS}.jsonl'
+    while not (rows.is_file() and rows.stat().st_size):     # until both are at work
+        assert main.poll() is None
+        time.sleep(0.1)
+    main.terminate()
+    assert main.wait(60) == 130
+    for _ in range(100):    # multiprocessing's tracker follows when it sees that all are gone
+        if not _alive(main.pid):
+            break
+        time.sleep(0.1)
+    assert not _alive(main.pid)
+
+
+def _alive(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True

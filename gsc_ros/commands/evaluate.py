@@ -105,13 +105,15 @@ def run(args: argparse.Namespace) -> int:
     from gsc_ros.evaluation.executors import open_executor
     from gsc_ros.evaluation.report import write_report
     from gsc_ros.evaluation.rows import ROWS
+    from gsc_ros.runner import sigterm_as_interrupt
     # 1. what there is, and what is to be done with it
     inputs, plan = _plan(args)
     settings = _settings(args, plan)
     # 2. rows
     store = _store(args, plan, settings)
     jobs = args.jobs if args.jobs is not None else int(args.engine == 'local')
-    outcome = evaluate(inputs, plan, store, open_executor(args.engine, settings, jobs))
+    with sigterm_as_interrupt():    # or the processes of --jobs would be left behind
+        outcome = evaluate(inputs, plan, store, open_executor(args.engine, settings, jobs))
     store.close()
     # 3. tables and pages
     if not store.known and not outcome.measured:

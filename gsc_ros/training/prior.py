@@ -77,6 +77,9 @@ class PriorStage:
     Squared error of the clean latent, plus what judges say of the decoded one-step estimate.
 
     :param judge: ONNX file of a YOLOX detector; wanted if ``objects`` weighs anything.
+    :param one_step_share: of the crops, which start where one step does; the others at any time.
+    :param rolled_share: of the others, which lie on the way to the model's own first estimate
+        instead of the truth, as they do when several steps are taken.
     :param critic_warmup: steps over which the critic's word comes to count.
     :raises InvalidInputError: if the judge is wanted and none is named.
     :raises GscError: as ``ObjectLoss``.
@@ -88,8 +91,8 @@ class PriorStage:
     def __init__(self, autoencoder: Autoencoder, train: PictureSet, texts: Texts,
                  held_out: PictureSet, held_out_texts: Texts, degrade: Degrade, *, batch: int,
                  crop: int = 160, vgg_crop: int = 64, weights: dict[str, float] | None = None,
-                 one_step_share: float = 0.6, critic_warmup: int = 200, judge: Path | None = None
-                 ) -> None:
+                 one_step_share: float = 0.6, rolled_share: float = 0.5, critic_warmup: int = 200,
+                 judge: Path | None = None) -> None:
         self.degrade = degrade
         prior = EmbeddedPrior(PriorConfig(autoencoder.config))
         prior.autoencoder.load_state_dict(autoencoder.state_dict())
@@ -103,7 +106,8 @@ class PriorStage:
         self.train, self.texts = train, texts
         self.weights = train.sampling_weights()
         self.size, self.crop, self.vgg_crop = batch, crop, vgg_crop
-        self.one_step_share, self.critic_warmup = one_step_share, critic_warmup
+        self.one_step_share, self.rolled_share = one_step_share, rolled_share
+        self.critic_warmup = critic_warmup
         rng = np.random.default_rng(11)
         self.held_out = self._collate(
             [self._sample(held_out, held_out_texts, i, 256, rng) for i in range(len(held_out))])
@@ -148,17 +152,21 @@ class PriorStage:
             [self._sample(self.train, self.texts, i, self.crop, rng) for i in chosen])
         t = np.where(rng.random(self.size) < self.one_step_share, 1.0, rng.random(self.size))
         batch['t'] = torch.from_numpy(t.astype(np.float32))
+        batch['rolled'] = torch.from_numpy(rng.random(self.size) < self.rolled_share)
         batch['corner'] = rng.integers(self.crop - self.vgg_crop + 1, size=2)
         batch['scale'] = ObjectLoss.draw_scale(rng)
         return batch
 
     def loss(self, model: nn.Module, batch: dict[str, Any], step: int
              ) -> tuple[Tensor, dict[str, float]]:
-        """Error of the one-step estimate from a random time on the straight path."""
+        """Error of the one-step estimate from a random time on a straight path."""
         assert isinstance(model, EmbeddedPrior)
         (latent, condition), t = self._encoded(model, batch), batch['t']
         start = model.start(torch.randn_like(latent), condition)
-        clean = model.clean(torch.lerp(latent, start, t[:, None, None, None]), t, condition)
+        with torch.no_grad():
+            own = model.clean(start, torch.ones_like(t), condition)
+        end = torch.where(batch['rolled'][:, None, None, None], own, latent)
+        clean = model.clean(torch.lerp(end, start, t[:, None, None, None]), t, condition)
         parts = self._judged(model.to_picture(clean), batch, step)
         parts['latent'] = (clean - latent).square().mean()
         loss = torch.stack([weight * parts[name] for name, weight in asdict(
