@@ -26,20 +26,28 @@ def trade_off(level: Tensor) -> Tensor:
 
 
 class LearnedStage:
-    """Rate + lambda * distortion with a level drawn per picture, lambda fixed per level."""
+    """
+    Rate + lambda * distortion with a level drawn per picture, lambda fixed per level.
+
+    :param latent_steps: steps before pixels count.
+    :param pixel_crop: side of the window that is decoded to pixels, a multiple of 8; the rate and
+        the latents are judged on all of the crop.
+    :param vgg_crop: side of the window in it that VGG sees.
+    """
 
     critic: None = None
 
     def __init__(self, autoencoder: Autoencoder, train: PictureSet, held_out: PictureSet, *,
                  batch: int, crop: int = 192, latent_steps: int = 1500, vgg_weight: float = 0.03,
-                 latent_weight: float = 0.4, vgg_crop: int = 64) -> None:
+                 latent_weight: float = 0.4, pixel_crop: int = 96, vgg_crop: int = 64) -> None:
         self.autoencoder = autoencoder
         self.config = learned_config(autoencoder)
         self.model: nn.Module = LearnedTransform(self.config)
         self.vgg = VggDistance()
         self.pictures, self.weights = train.pictures, train.sampling_weights()
         self.size, self.crop, self.latent_steps = batch, crop, latent_steps
-        self.vgg_weight, self.vgg_crop, self.latent_weight = vgg_weight, vgg_crop, latent_weight
+        self.vgg_weight, self.latent_weight = vgg_weight, latent_weight
+        self.pixel_crop, self.vgg_crop = pixel_crop, vgg_crop
         self.held_out = to_batch(centre_crops(held_out)[:16])
 
     def to(self, device: torch.device) -> None:
@@ -49,12 +57,14 @@ class LearnedStage:
         self.held_out = self.held_out.to(device)
 
     def batch(self, rng: np.random.Generator) -> dict[str, Any]:
-        """Random crops, a level each, a corner of the VGG window."""
+        """Random crops, a level each, corners of the pixels' window [cells] and VGG's in it."""
         chosen = rng.choice(len(self.pictures), self.size, p=self.weights)
         crops = [random_crop(self.pictures[i], self.crop, rng) for i in chosen]
         level = torch.from_numpy(rng.integers(self.config.levels, size=self.size)).float()
+        cells = (self.crop - self.pixel_crop) // Autoencoder.factor
         return {'rgb': to_batch(crops), 'level': level,
-                'corner': rng.integers(self.crop - self.vgg_crop + 1, size=2)}
+                'cell': rng.integers(cells + 1, size=2),
+                'corner': rng.integers(self.pixel_crop - self.vgg_crop + 1, size=2)}
 
     def loss(self, model: nn.Module, batch: dict[str, Any], step: int
              ) -> tuple[Tensor, dict[str, float]]:
@@ -70,15 +80,17 @@ class LearnedStage:
         figures = {'bpp': bpp.mean().item(), 'latent': latent_error.mean().item()}
         distortion = self.latent_weight * latent_error
         if step >= self.latent_steps:
-            pixel, vgg = self._in_pixels(decoded, rgb, batch['corner'])
+            pixel, vgg = self._in_pixels(decoded, batch)
             distortion = 0.2 * distortion + pixel + self.vgg_weight * vgg
             figures |= {'mse': pixel.mean().item(), 'vgg': vgg.mean().item()}
         return (bpp + trade_off(level) * distortion).mean() * 10, figures
 
-    def _in_pixels(self, latent: Tensor, rgb: Tensor, corner: np.ndarray
-                   ) -> tuple[Tensor, Tensor]:
-        out = self.autoencoder.decode(latent)
-        window = window_at(corner, self.vgg_crop)
+    def _in_pixels(self, latent: Tensor, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
+        """Squared error and VGG distance (B,) of decoded latents in the batch's windows."""
+        cell, side = batch['cell'], self.pixel_crop // Autoencoder.factor
+        out = self.autoencoder.decode(latent[window_at(cell, side)])
+        rgb = batch['rgb'][window_at(cell * Autoencoder.factor, self.pixel_crop)]
+        window = window_at(batch['corner'], self.vgg_crop)
         return F.mse_loss(out, rgb, reduction='none').mean((1, 2, 3)), self.vgg(
             out[window], rgb[window])
 
