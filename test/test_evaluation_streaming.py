@@ -11,12 +11,13 @@ from gsc_ros.codec.caption import decode_caption, encode_caption
 from gsc_ros.codec.errors import BudgetError, InvalidInputError
 from gsc_ros.codec.objects import SceneObject
 from gsc_ros.decoder import DecodedPicture
-from gsc_ros.evaluation import work
+from gsc_ros.evaluation import instruments
 from gsc_ros.evaluation.candidates import check_codecs, OurCodecs, parse_codec, Words
 from gsc_ros.evaluation.inputs import Shot
 from gsc_ros.evaluation.judges import JudgeSettings
 from gsc_ros.evaluation.streaming import LiveSettings, send_clip
-from gsc_ros.evaluation.work import Item, Worker, WorkSettings
+from gsc_ros.evaluation.work import Item, WorkSettings
+from gsc_ros.evaluation.worker import Worker
 import numpy as np
 import pytest
 
@@ -120,7 +121,7 @@ def item(tasks: Sequence[tuple[str, float | None]]) -> Item:
 
 
 def worker(monkeypatch: pytest.MonkeyPatch, *names: str) -> Worker:
-    monkeypatch.setattr(work, 'load_ours', lambda *_: ours(FakeCoder()))
+    monkeypatch.setattr(instruments, 'load_ours', lambda *_: ours(FakeCoder()))
     return Worker(WorkSettings(names, JudgeSettings(('psnr',)), LIVE))
 
 
@@ -176,7 +177,7 @@ def test_a_stream_of_two_sizes_is_refused(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_too_thin_a_link_is_a_problem_with_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(work, 'load_ours', lambda *_: ours(FakeCoder(smallest=4000)))
+    monkeypatch.setattr(instruments, 'load_ours', lambda *_: ours(FakeCoder(smallest=4000)))
     result = Worker(WorkSettings(('gsc',), JudgeSettings(('psnr',)), LIVE)).measure(
         item([('gsc', 2.0)]))
     assert '--kbps is 2' in result.problem

@@ -17,8 +17,9 @@ from gsc_ros.evaluation.candidates import (
     Words,
 )
 from gsc_ros.evaluation.flicker import flicker, still_mask
+from gsc_ros.evaluation.instruments import add, add_source, Instruments
 from gsc_ros.evaluation.streaming import send_clip, Sent
-from gsc_ros.evaluation.work import add, add_source, Item, Result, Worker
+from gsc_ros.evaluation.work import Item, Result
 import numpy as np
 
 
@@ -51,33 +52,33 @@ class _Segment:
     fps: float
 
 
-def measure_segment(worker: Worker, item: Item) -> Result:
+def measure_segment(tools: Instruments, item: Item) -> Result:
     """Code with every codec at every rate, then judge what is on the screen."""
-    segment = _read(worker, item)
+    segment = _read(tools, item)
     # 1. code, and keep only what will be judged
     made: list[tuple[float, Shown]] = []
     for name, target in item.tasks:
         if target is not None and parse_codec(name) is None:
-            made.append((target, _peer(worker, name, segment, target)))
-    made += _ours(worker, item, segment)
+            made.append((target, _peer(tools, name, segment, target)))
+    made += _ours(tools, item, segment)
     # 2. judge, instant by instant: what belongs to a source picture is worked out once
     result = Result()
     for place, at in enumerate(segment.judged):
         source, shot = segment.frames[at], item.shots[at]
         if (SOURCE, None) in item.tasks:
-            add_source(worker, result, item, shot, source)
+            add_source(tools, result, item, shot, source)
         for target, shown in made:
             one = shown.candidates[place]
-            row = worker.row(item, shot, source, one, shown.words[place])
+            row = tools.row(item, shot, source, one, shown.words[place])
             add(result, item, row | _stream_fields(segment, shown, place, target, row),
                 one.picture)
     return result
 
 
-def _read(worker: Worker, item: Item) -> _Segment:
+def _read(tools: Instruments, item: Item) -> _Segment:
     """Decode the pictures, as small as the robot would make them."""
     from gsc_ros.nodes.images import shrink_to_width
-    width = worker.settings.live.max_width
+    width = tools.settings.live.max_width
     frames = [shrink_to_width(shot.read(), width) for shot in item.shots]
     shapes = {frame.shape for frame in frames}
     if len(shapes) > 1:
@@ -101,11 +102,11 @@ def _stream_fields(segment: _Segment, shown: Shown, place: int, target: float, r
             'detail': row['detail'] | shown.detail}
 
 
-def _peer(worker: Worker, name: str, segment: _Segment, kbps: float) -> Shown:
+def _peer(tools: Instruments, name: str, segment: _Segment, kbps: float) -> Shown:
     from gsc_ros.evaluation import video
     clip = video.code_clip(name, segment.frames, segment.fps, kbps,
-                           distance=worker.judge.quick_distance,
-                           overhead_bytes=worker.settings.live.overhead_bytes)
+                           distance=tools.judge.quick_distance,
+                           overhead_bytes=tools.settings.live.overhead_bytes)
     sent = [i for i, size in enumerate(clip.frame_bytes) if size]
     payload = clip.payload_bytes / max(1, sum(clip.frame_bytes))
     candidates = []
@@ -118,7 +119,7 @@ def _peer(worker: Worker, name: str, segment: _Segment, kbps: float) -> Shown:
                  len(sent), clip.total_bytes, as_table(clip.detail))
 
 
-def _ours(worker: Worker, item: Item, segment: _Segment) -> Iterator[tuple[float, Shown]]:
+def _ours(tools: Instruments, item: Item, segment: _Segment) -> Iterator[tuple[float, Shown]]:
     """One stream of packets for the names that differ in decoding only."""
     groups: dict[tuple[float, tuple[str, bool, bool]], list[OurCodec]] = {}
     for name, target in item.tasks:
@@ -126,16 +127,16 @@ def _ours(worker: Worker, item: Item, segment: _Segment) -> Iterator[tuple[float
         if codec is not None and target is not None:
             groups.setdefault((target, codec.packing), []).append(codec)
     for (target, _), codecs in groups.items():
-        sent = list(send_clip(worker.ours, codecs, segment.frames, segment.times_ns, target,
-                              worker.settings.live))
+        sent = list(send_clip(tools.ours, codecs, segment.frames, segment.times_ns, target,
+                              tools.settings.live))
         if not sent:
             raise InvalidInputError('--kbps', f'{target:g}', 'enough for one packet of '
                                     f'{item.shots[0].where}')
         for codec in codecs:
-            yield target, _shown(worker, segment, codec, sent)
+            yield target, _shown(tools, segment, codec, sent)
 
 
-def _shown(worker: Worker, segment: _Segment, codec: OurCodec, sent: Sequence[Sent]) -> Shown:
+def _shown(tools: Instruments, segment: _Segment, codec: OurCodec, sent: Sequence[Sent]) -> Shown:
     on_screen = _on_screen(segment, sent)
     screen = [item.outputs[codec.name].picture for item in on_screen]
     candidates = []
@@ -145,7 +146,7 @@ def _shown(worker: Worker, segment: _Segment, codec: OurCodec, sent: Sequence[Se
         candidates.append(Candidate(
             codec.name, one.picture, sum(c.size for c in inside), sum(c.payload for c in inside),
             one.variant, one.encode_s, one.decode_s, one.detail, one.sent))
-    overhead = worker.settings.live.overhead_bytes
+    overhead = tools.settings.live.overhead_bytes
     return Shown(candidates, [on_screen[at].words for at in segment.judged],
                  [at - on_screen[at].index for at in segment.judged], _flickers(segment, screen),
                  len(sent), sum(len(s.data) + overhead for s in sent), {})

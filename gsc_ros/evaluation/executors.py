@@ -13,7 +13,8 @@ from typing import Any, Protocol
 
 from gsc_ros.allocator import keep_freed_memory
 from gsc_ros.codec.errors import GscError, InvalidInputError, MissingDependencyError
-from gsc_ros.evaluation.work import Item, Result, Worker, WorkSettings
+from gsc_ros.evaluation.work import Item, Result, WorkSettings
+from gsc_ros.evaluation.worker import Worker
 
 ENGINES = ('local', 'ray')
 Answer = Callable[[], Result]

@@ -1,0 +1,41 @@
+"""A picture on its own, at bits per pixel."""
+from __future__ import annotations
+
+from gsc_ros.evaluation.candidates import Candidate, parse_codec, peer_still, SOURCE, Words
+from gsc_ros.evaluation.instruments import add, add_source, Instruments, pixels
+from gsc_ros.evaluation.work import Item, Result
+import numpy as np
+
+
+def measure_still(tools: Instruments, item: Item) -> Result:
+    """Code a picture with every codec at every rate, and judge what comes out."""
+    shot, result = item.shots[0], Result()
+    source = shot.read()
+    for task in item.tasks:
+        if task[0] == SOURCE:
+            add_source(tools, result, item, shot, source)
+    ours = [(codec, target) for name, target in item.tasks if (codec := parse_codec(name))]
+    words = tools.ours.describe(source) if any(c.describes for c, _ in ours) else Words()
+    for target, max_bytes in _ceilings(item, source).items():
+        made = _code(tools, item, source, words, target, max_bytes)
+        for one in made:
+            row = tools.row(item, shot, source, one, words)
+            row |= {'target_bpp': target, 'max_bytes': max_bytes,
+                    'exceeded': one.detail.get('exceeded', max(0, one.size - max_bytes))}
+            add(result, item, row, one.picture)
+    return result
+
+
+def _code(tools: Instruments, item: Item, source: np.ndarray, words: Words, target: float,
+          max_bytes: int) -> list[Candidate]:
+    names = [name for name, rate in item.tasks if rate == target]
+    ours = [codec for name in names if (codec := parse_codec(name))]
+    peers = [name for name in names if parse_codec(name) is None]
+    made = list(tools.ours.still(source, words, ours, max_bytes)) if ours else []
+    return made + [peer_still(n, source, max_bytes, tools.judge.distance) for n in peers]
+
+
+def _ceilings(item: Item, source: np.ndarray) -> dict[float, int]:
+    """Bits per pixel -> bytes."""
+    return {target: int(target * pixels(source) / 8)
+            for target in dict.fromkeys(rate for _, rate in item.tasks) if target is not None}
