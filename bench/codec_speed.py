@@ -15,10 +15,10 @@ from pathlib import Path
 from statistics import median
 import time
 
-from gsc_ros.allocator import keep_freed_memory
 from gsc_ros.decoder import SemanticDecoder
 from gsc_ros.encoder import SemanticEncoder
 from gsc_ros.models import torchvision_shim
+from gsc_ros.process import keep_freed_memory
 import numpy as np
 from PIL import Image
 import torch

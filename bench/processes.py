@@ -1,5 +1,5 @@
 """
-What a process's set-up costs its networks: the allocator, and the thread that loads them.
+What a process's set-up is worth: how threads wait, the allocator, and who loads the networks.
 
 ``python bench/processes.py [--rounds 3]``: one-step generation and detection of a 640x480 picture,
 a fresh process for every figure, arrangements in turns. Medians in ms; ratios to what nodes do.
@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+import os
 import statistics
 import subprocess
 import sys
 from threading import Thread
 import time
 
-from codec_speed import picture
-
-NODE = 'kept, loaded in passing'
-ARRANGEMENTS = {
-    NODE: ('kept', 'passing'),
-    'kept, loaded by a thread that lives on': ('kept', 'main'),
-    'given back, loaded in passing': ('default', 'passing'),
+NODE = 'as in nodes'
+ARRANGEMENTS = {    # how OpenMP's threads wait, allocator, loader
+    NODE: ('briefly', 'kept', 'passing'),
+    'loaded by a thread that lives on': ('briefly', 'kept', 'main'),
+    'memory given back': ('briefly', 'default', 'passing'),
+    'waiting threads sleep': ('PASSIVE', 'kept', 'passing'),
+    'waiting threads spin for long': ('ACTIVE', 'kept', 'passing'),
+    'none of it': ('default', 'default', 'main'),
 }
 NETWORKS = ('generate', 'detect')
 _PICTURES = 15
@@ -30,7 +32,7 @@ def main() -> None:
     """Measure every arrangement and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
     parser.add_argument('--rounds', type=int, default=3)
-    parser.add_argument('--child', nargs=3, metavar=('NETWORK', 'ALLOCATOR', 'LOADER'))
+    parser.add_argument('--child', nargs=4, help='network, waiting, allocator, loader')
     args = parser.parse_args()
     if args.child:
         print(measure(*args.child))
@@ -42,20 +44,25 @@ def main() -> None:
                 times[name].append(in_process(network, *words))
         medians = {name: statistics.median(values) for name, values in times.items()}
         for name, ms in medians.items():
-            print(f'{network:9s} {name:40s} {ms:6.0f} ms  {ms / medians[NODE]:.2f}', flush=True)
+            print(f'{network:9s} {name:44s} {ms:6.0f} ms  {ms / medians[NODE]:.2f}', flush=True)
 
 
-def in_process(*words: str) -> float:
+def in_process(network: str, waiting: str, *words: str) -> float:
     """Measure one arrangement in a process of its own [ms]."""
-    answer = subprocess.run([sys.executable, __file__, '--child', *words], check=True,
-                            stdout=subprocess.PIPE, text=True)
+    env = {name: value for name, value in os.environ.items() if 'OMP_' not in name}
+    if waiting in ('PASSIVE', 'ACTIVE'):
+        env['OMP_WAIT_POLICY'] = waiting
+    answer = subprocess.run([sys.executable, __file__, '--child', network, waiting, *words],
+                            check=True, stdout=subprocess.PIPE, text=True, env=env)
     return float(answer.stdout.split()[-1])
 
 
-def measure(network: str, allocator: str, loader: str) -> float:
+def measure(network: str, waiting: str, allocator: str, loader: str) -> float:
     """Load here or in a passing thread, run in another thread; median time of a picture [ms]."""
-    from gsc_ros.allocator import keep_freed_memory
     from gsc_ros.nodes.worker import in_passing
+    from gsc_ros.process import keep_freed_memory, spin_briefly
+    if waiting == 'briefly':
+        spin_briefly()      # before torch is loaded
     if allocator == 'kept':
         keep_freed_memory()
     run: list[Callable[[], object]] = []
@@ -79,6 +86,7 @@ def measure(network: str, allocator: str, loader: str) -> float:
 
 def generation() -> Callable[[], object]:
     """Load the generator."""
+    from codec_speed import picture
     from gsc_ros.models.generator import load_generator
     generator, photo = load_generator(), picture()
     return lambda: generator.regenerate(photo, bpp=0.02, coder=1, caption='a car',
@@ -87,6 +95,7 @@ def generation() -> Callable[[], object]:
 
 def detection() -> Callable[[], object]:
     """Load the embedded detector."""
+    from codec_speed import picture
     from gsc_ros.models.detector import load_detector
     detector, photo = load_detector('embedded'), picture()
     return lambda: detector.detect(photo)

@@ -85,8 +85,6 @@ def node_environment(log_dir: Path, extra: Mapping[str, str] | None = None) -> d
     env.setdefault('FASTDDS_BUILTIN_TRANSPORTS', FASTDDS_TRANSPORTS)
     env.setdefault('ROS_LOG_DIR', str(log_dir / 'ros'))
     env.setdefault('RCUTILS_COLORIZED_OUTPUT', '0')
-    # Idle OpenMP threads that spin take the cores from the other nodes.
-    env.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
     env['PYTHONUNBUFFERED'] = '1'
     root = str(Path(__file__).resolve().parent.parent)
     paths = [root, *filter(None, env.get('PYTHONPATH', '').split(os.pathsep))]

@@ -19,11 +19,13 @@ try:
 except ImportError:
     pytest.skip('gsc_msgs is not built', allow_module_level=True)
 
+from diagnostic_msgs.msg import DiagnosticStatus
 from gsc_ros.budget import BudgetSettings
 from gsc_ros.codec.bitstream import CoderId, pack, Packet, unpack
 from gsc_ros.codec.errors import BudgetError
 from gsc_ros.codec.objects import SceneObject
 from gsc_ros.codec.references import MissingReferenceError, SenderReferences
+from gsc_ros.nodes import decoder_node
 from gsc_ros.nodes.decoder_node import DecoderNode
 from gsc_ros.nodes.detector_node import DetectorNode
 from gsc_ros.nodes.encoder_node import EncoderNode
@@ -389,6 +391,68 @@ def test_decoder_shows_plain_pictures_while_the_generator_loads(start, monkeypat
     assert set(StandInDecoder.asked) == {False}
     StandInDecoder.may_load.set()
     bench.until(lambda: None in StandInDecoder.asked, lambda: frames.publish(frame))
+
+
+def test_decoder_does_not_show_what_was_overtaken(start, monkeypatch):
+    """A packet that comes after a newer one is followed; a restarted encoder is shown at once."""
+    monkeypatch.setitem(sys.modules, 'gsc_ros.decoder',
+                        SimpleNamespace(SemanticDecoder=StandInDecoder))
+    monkeypatch.setattr(StandInDecoder, 'follow', lambda decoder, data, references:
+                        decoder.followed.append(unpack(data).sequence))
+    bench = start(streams='["x/image_raw/gsc"]', reliability='reliable', depth='50')
+    node = bench.add(DecoderNode())
+    assert node.autostart()
+    frames = bench.probe.create_publisher(SemanticFrame, '/x/image_raw/gsc', output_qos(50))
+    captions = bench.listen(String, '/x/decoded/caption')
+    counters, = node.counters()
+    bench.until(lambda: frames.get_subscription_count() and node.count_subscribers(
+        '/x/decoded/caption'))
+
+    def send(second: int, sequence: int) -> None:
+        frame = SemanticFrame(data=pack(Packet(
+            CoderId.HEVC, 64, 48, 1, 0, 0, sequence, None, b'', b'', b'x')))
+        frame.header.stamp.sec = second
+        handled = counters.get('packets')
+        frames.publish(frame)
+        bench.until(lambda: counters.get('packets') > handled and len(
+            StandInDecoder.followed) == 1 + handled)
+
+    for second, sequence in ((5, 105), (7, 107), (6, 106), (8, 108)):
+        send(second, sequence)
+    assert (counters.get('late'), counters.get('decoded')) == (1, 3)
+    send(9, 106)        # a new count
+    assert (counters.get('late'), counters.get('decoded')) == (1, 4)
+    bench.until(lambda: len(captions) == 4)
+
+
+def test_decoder_says_that_the_generator_failed_and_tries_again(start, monkeypatch):
+    """The status warns; later attempts may work, as on a GPU that was full."""
+    def preload(decoder: StandInDecoder) -> None:
+        attempts.append(decoder)
+        if len(attempts) == 1:
+            raise RuntimeError('no memory')
+        decoder.ready = True
+
+    attempts = []
+    monkeypatch.setitem(sys.modules, 'gsc_ros.decoder',
+                        SimpleNamespace(SemanticDecoder=StandInDecoder))
+    monkeypatch.setattr(StandInDecoder, 'preload', preload)
+    monkeypatch.setattr(decoder_node, 'RELOAD_PERIOD_S', 0.0)
+    bench = start(streams='["x/image_raw/gsc"]', reliability='reliable')
+    node = bench.add(DecoderNode())
+    assert node.autostart()
+    counters, = node.counters()
+    bench.until(lambda: counters.get('errors'))
+    status = counters.status('n')
+    assert status.level == DiagnosticStatus.WARN
+    assert {v.key: v.value for v in status.values}['generator'] == 'failed'
+    frames = bench.probe.create_publisher(SemanticFrame, '/x/image_raw/gsc', output_qos())
+    bench.listen(Image, '/x/decoded/image_raw')
+    frame = SemanticFrame(data=pack(Packet(CoderId.HEVC, 64, 48, 1, 0, 0, 0, None, b'', b'',
+                                           b'x')))
+    bench.until(lambda: None in StandInDecoder.asked, lambda: frames.publish(frame))
+    values = {v.key: v.value for v in counters.status('n').values}
+    assert values['generator'] == 'ready' and len(attempts) == 2
 
 
 class StandInDetector:

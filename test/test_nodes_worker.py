@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 from gsc_ros.codec.objects import SceneObject
 from gsc_ros.nodes.overlay import class_colour, draw_objects
@@ -15,14 +16,16 @@ PATIENCE_S = 20.0
 
 
 def test_newest_item_wins():
-    """One item per key; the key that came last waits longest for its turn."""
+    """One item per key, which keeps its key's turn."""
     slots: LatestSlots[int] = LatestSlots()
     assert not slots.put('a', 1)
     assert not slots.put('b', 2)
     assert slots.put('a', 3)
-    assert slots.keys() == ['b', 'a']
+    assert slots.keys() == ['a', 'b']
+    assert slots.take_any() == ('a', 3)
+    slots.put('a', 4)
     assert slots.take_any() == ('b', 2)
-    assert slots.take('a') == 3
+    assert slots.take('a') == 4
     assert slots.take('a') is None
     assert slots.take_any() is None
     slots.put('a', 1)
@@ -64,6 +67,32 @@ def test_a_job_in_passing_leaves_no_thread_and_hides_no_error():
     assert seen[0] is not threading.current_thread() and not seen[0].is_alive()
     with pytest.raises(ZeroDivisionError):
         in_passing(lambda: 1 / 0)
+
+
+def test_workers_of_one_turn_do_not_overlap():
+    """A step that outlasts its worker is waited for by the next worker."""
+    turn, go_on, steps = threading.Lock(), threading.Event(), []
+
+    def slow() -> None:
+        steps.append('slow begins')
+        go_on.wait(PATIENCE_S)
+        steps.append('slow ends')
+
+    first = Worker('first', slow, steps.append, turn)
+    first.start()
+    first.notify()
+    while not steps:
+        time.sleep(0.01)
+    assert not first.stop(0.01)
+    second = Worker('second', lambda: steps.append('second'), steps.append, turn)
+    second.start()
+    second.notify()
+    time.sleep(0.1)
+    go_on.set()
+    while len(steps) < 3:
+        time.sleep(0.01)
+    assert second.stop()
+    assert steps == ['slow begins', 'slow ends', 'second']
 
 
 def test_worker_calls_again_after_the_time_it_asked_for():

@@ -1,6 +1,7 @@
 """A still scene stays still: what was made of the last picture serves the next."""
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from gsc_ros.evaluation.flicker import flicker
@@ -11,7 +12,7 @@ torch = pytest.importorskip('torch')
 
 from gsc_ros.models.generator import Generator, load_prior  # noqa: E402
 from gsc_ros.models.prior import FlowPrior  # noqa: E402
-from gsc_ros.models.steady import LastPicture, STILL  # noqa: E402
+from gsc_ros.models.steady import LastPicture, Making, STILL  # noqa: E402
 
 SHAPE = (64, 96)
 ALL = np.ones(SHAPE, bool)
@@ -28,6 +29,11 @@ def clip(count: int = 4) -> list[np.ndarray]:
 def regenerate(prior: FlowPrior, plain: np.ndarray, **changed: Any) -> np.ndarray:
     given = {'bpp': 0.01, 'coder': 2, 'caption': '', 'objects': [], 'seed': 1} | changed
     return Generator(prior).regenerate(plain, **given)
+
+
+def making(prior: FlowPrior, **changed: Any) -> Making:
+    """Tell how ``regenerate`` makes pictures."""
+    return replace(Making(1, prior.running.steps, 0.01), **changed)
 
 
 def mean_flicker(pictures: list[np.ndarray]) -> float:
@@ -78,16 +84,28 @@ def test_slow_changes_add_up_until_they_are_seen(prior: FlowPrior) -> None:
     for step in range(0, 16, 3):
         plain = np.full((*SHAPE, 3), level + step, np.uint8)
         tensor = torch.full((1, 3, *SHAPE), (level + step) / 127.5 - 1)
-        held = last.still(tensor, 1)
+        held = last.still(tensor, making(prior))
         stays.append(held is not None and bool(held.all()))
         regenerate(prior, plain, last=last)
     assert stays[1] and not all(stays[1:]) and STILL < 15
 
 
-def test_another_seed_or_size_starts_afresh(prior: FlowPrior) -> None:
+def test_another_seed_size_or_rate_starts_afresh(prior: FlowPrior) -> None:
     last = LastPicture()
     plain = clip(1)[0]
     regenerate(prior, plain, last=last)
-    assert last.still(torch.zeros(1, 3, 64, 64), 1) is None
+    assert last.still(torch.zeros(1, 3, 64, 64), making(prior)) is None
     same = torch.from_numpy(plain).permute(2, 0, 1)[None].float() / 127.5 - 1
-    assert last.still(same, 2) is None and last.still(same, 1) is not None
+    assert last.still(same, making(prior)) is not None
+    for other in ({'seed': 2}, {'steps': 9}, {'bpp': 0.02}):
+        assert last.still(same, making(prior, **other)) is None
+    assert last.still(same, making(prior, bpp=0.005)) is not None
+
+
+def test_what_was_refined_is_shown(prior: FlowPrior) -> None:
+    """A still scene that comes finer, by less than what counts as a change."""
+    coarse, last = clip(1)[0], LastPicture()
+    finer = np.clip(coarse.astype(int) + 3, 0, 255).astype(np.uint8)
+    first = regenerate(prior, coarse, last=last)
+    np.testing.assert_array_equal(regenerate(prior, finer, last=last), first)
+    assert (regenerate(prior, finer, last=last, bpp=0.02) != first).any()

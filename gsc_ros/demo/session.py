@@ -120,12 +120,10 @@ def node_specs(options: DemoOptions) -> list[NodeSpec]:
 
 def environment(options: DemoOptions, process_id: int) -> dict[str, str]:
     """Return the variables that the nodes need: their own domain, unless the camera is live."""
-    # Idle OpenMP threads that spin take the cores from the other nodes.
-    env = {'OMP_WAIT_POLICY': 'PASSIVE'}
-    if not options.live_topic:
-        env |= {'ROS_DOMAIN_ID': str(process_id % 100 + 1),
-                'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST'}
-    return env
+    if options.live_topic:
+        return {}
+    return {'ROS_DOMAIN_ID': str(process_id % 100 + 1),
+            'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST'}
 
 
 def prepare_folder(folder: Path) -> None:

@@ -17,7 +17,7 @@ from gsc_ros.models.frames import crop_to_picture, pad_to_tensor
 from gsc_ros.models.grid import grid_pattern
 from gsc_ros.models.prior import EmbeddedPrior, Facts, FlowPrior, PriorConfig
 from gsc_ros.models.sampling import draw_noise, integrate
-from gsc_ros.models.steady import LastPicture
+from gsc_ros.models.steady import LastPicture, Making
 import numpy as np
 import torch
 from torch import Tensor
@@ -120,16 +120,18 @@ class Generator:
     def _same_size(self, jobs: Sequence[Job], steps: int | None) -> list[np.ndarray]:
         prior = self.prior
         plain = torch.cat([pad_to_tensor(j.plain, prior.stride, self.device) for j in jobs])
+        steps = steps or prior.running.steps
         # 1. where nothing has changed since the last picture, that one stays
-        still = [j.last.still(p[None], j.seed) if j.last else None
-                 for j, p in zip(jobs, plain, strict=True)]
+        makings = [Making(j.seed, steps, j.facts.bpp) for j in jobs]
+        still = [j.last.still(p[None], making) if j.last else None
+                 for j, p, making in zip(jobs, plain, makings, strict=True)]
         if all(s is not None and bool(s.all()) for s in still):
             clean = torch.cat([cast(Tensor, cast(LastPicture, j.last).clean) for j in jobs])
         else:
-            clean = self._flow(jobs, plain, still, steps or prior.running.steps)
+            clean = self._flow(jobs, plain, still, steps)
         for i, job in enumerate(jobs):
             if job.last is not None:
-                job.last.keep(plain[i:i + 1], clean[i:i + 1], still[i], job.seed)
+                job.last.keep(plain[i:i + 1], clean[i:i + 1], still[i], makings[i])
         # 2. back to pixels, without the decoder's pattern, held to what was sent
         pictures = prior.to_picture(clean)
         if prior.running.grid:

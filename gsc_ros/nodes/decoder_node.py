@@ -4,8 +4,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+import math
 import sys
-from threading import Thread
+from threading import Lock, Thread
 import time
 from typing import Any, TYPE_CHECKING
 
@@ -34,6 +35,8 @@ SEQUENCES = 1 << 16
 MOST_WAITING = 32  # packets of one stream
 REFRESH_PERIOD_NS = 1_000_000_000
 LARGEST_GAP = 1000  # a larger jump of the sequence is a restarted encoder, not loss
+MOST_LATE = 4       # packets that may overtake one; more is a restarted encoder or a bag in a loop
+RELOAD_PERIOD_S = 60.0  # between attempts to load a generator that could not be loaded
 GENERATE = {'auto': None, 'always': True, 'never': False}
 
 
@@ -53,11 +56,12 @@ class _Stream:
         self.requests: Publisher = node.advertise(
             StreamRequest, topics.request_topic(topic), output_qos())
         self.counters = Counters(
-            topic, ('packets', 'bytes', 'decoded', 'skipped', 'replaced', 'lost',
+            topic, ('packets', 'bytes', 'decoded', 'skipped', 'replaced', 'lost', 'late',
                     'missing_references', 'refresh_requests'),
             faults=('bad_packets', 'errors'), rates=('packets', 'bytes', 'decoded'))
         self.references = ReceiverReferences()
-        self.sequence: int | None = None
+        self.sequence: int | None = None    # of the newest packet, with the time of its picture
+        self.taken_ns = 0
         self.info: StreamInfo | None = None
         self._refresh_ns: int | None = None
 
@@ -80,10 +84,11 @@ def _wanted(publisher: Publisher) -> bool:
 
 @dataclass(frozen=True)
 class _Frame:
-    """A packet that can be read, and the header of its picture."""
+    """A packet that can be read, the header of its picture, whether a newer one came first."""
 
     header: Header
     data: bytes
+    late: bool
 
 
 class DecoderNode(GscNode):
@@ -99,8 +104,10 @@ class DecoderNode(GscNode):
         self._streams: dict[str, _Stream] = {}
         self._backlogs: Backlogs[_Frame] = Backlogs(MOST_WAITING)
         self._worker: Worker | None = None
+        self._turn = Lock()     # a step that outlasts deactivation is waited for
         self._decoder: Any = None
         self._loader: Thread | None = None
+        self._load_from_s = 0.0
 
     def setup(self) -> None:
         """Load the decoder; make the publishers."""
@@ -114,22 +121,36 @@ class DecoderNode(GscNode):
             self._load()    # meanwhile plain pictures are shown
         else:
             self._decoder.preload()     # much may be wrong with it: the operator is told now
+            self._gauge_generator('ready')
 
     def _load(self) -> None:
-        """Load the generator in a thread of its own, once."""
-        if self._loader is None:
+        """Load the generator in a thread of its own, again a while after a failure."""
+        if self._loader is None and time.monotonic() >= self._load_from_s:
+            self._load_from_s = math.inf
             self._loader = Thread(target=self._preload, name='load')
             self._loader.start()
 
     def _preload(self) -> None:
+        self._gauge_generator('loading')
         try:
             self._decoder.preload()
         except Exception as error:
+            self._gauge_generator('failed')
+            for stream in self._streams.values():
+                stream.counters.add('errors')
             self.report('generator', error)
+            self._loader, self._load_from_s = None, time.monotonic() + RELOAD_PERIOD_S
+        else:
+            self._gauge_generator('ready')
+
+    def _gauge_generator(self, state: str) -> None:
+        for stream in self._streams.values():
+            stream.counters.gauge('generator', state)
 
     def start(self) -> None:
         """Subscribe and start the thread."""
-        self._worker = Worker('decode', self._step, lambda error: self.report('decode', error))
+        self._worker = Worker('decode', self._step, lambda error: self.report('decode', error),
+                              self._turn)
         self._worker.start()
         qos = input_qos(self.parameters['reliability'], self.parameters['depth'])
         for topic, stream in self._streams.items():
@@ -146,9 +167,9 @@ class DecoderNode(GscNode):
 
     def teardown(self) -> None:
         """Drop the decoder and the streams."""
-        if self._loader:
-            self._loader.join()
-            self._loader = None
+        if loader := self._loader:
+            loader.join()
+        self._loader, self._load_from_s = None, 0.0
         self._streams = {}
         self._decoder = None
 
@@ -173,8 +194,8 @@ class DecoderNode(GscNode):
         except GscError as error:
             self._bad(stream, error)
             return
-        self._count_lost(stream, sequence)
-        if self._backlogs.put(stream.topic, _Frame(msg.header, data)):
+        late = self._count_lost(stream, sequence, stamp_ns(msg.header))
+        if self._backlogs.put(stream.topic, _Frame(msg.header, data, late)):
             stream.counters.add('replaced')
         if self._worker:
             self._worker.notify()
@@ -184,12 +205,18 @@ class DecoderNode(GscNode):
         self.report(f'{stream.topic}: packet dropped', error)
 
     @staticmethod
-    def _count_lost(stream: _Stream, sequence: int) -> None:
+    def _count_lost(stream: _Stream, sequence: int, taken_ns: int) -> bool:
+        """Count the packets between the newest one and this, and tell if this one is older."""
         if stream.sequence is not None:
+            behind = (stream.sequence - sequence) % SEQUENCES
+            if 0 < behind <= MOST_LATE and taken_ns < stream.taken_ns:
+                stream.counters.add('late')
+                return True
             gap = (sequence - stream.sequence - 1) % SEQUENCES
             if gap < LARGEST_GAP:
                 stream.counters.add('lost', gap)
-        stream.sequence = sequence
+        stream.sequence, stream.taken_ns = sequence, taken_ns
+        return False
 
     def _step(self) -> float | None:
         """Decode the newest packet of one stream; follow those before it."""
@@ -201,7 +228,9 @@ class DecoderNode(GscNode):
         for frame in older:
             stream.counters.add('replaced')
             self._handle(stream, frame, self._follow)
-        if stream.wanted:
+        if newest.late:
+            self._handle(stream, newest, self._follow)
+        elif stream.wanted:
             self._handle(stream, newest, self._decode)
         else:
             stream.counters.add('skipped')

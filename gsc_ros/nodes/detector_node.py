@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from functools import partial
 import sys
+from threading import Lock
 import time
 from typing import Any
 
@@ -59,6 +60,7 @@ class DetectorNode(GscNode):
         self._inputs: dict[str, _Input] = {}
         self._slots: LatestSlots[Image] = LatestSlots()
         self._worker: Worker | None = None
+        self._turn = Lock()     # a step that outlasts deactivation is waited for
         self._timer: Any = None
         self._detector: Any = None
         self._next_ns = 0
@@ -75,7 +77,8 @@ class DetectorNode(GscNode):
 
     def start(self) -> None:
         """Start the thread and watch for subscribers."""
-        self._worker = Worker('detect', self._step, lambda error: self.report('detect', error))
+        self._worker = Worker('detect', self._step, lambda error: self.report('detect', error),
+                              self._turn)
         self._worker.start()
         self._timer = self.create_timer(LOOK_PERIOD_S, self._look)
 

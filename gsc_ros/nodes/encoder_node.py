@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from functools import partial
 import sys
+from threading import Lock
 import time
 from typing import Any
 
@@ -43,6 +44,8 @@ class EncoderNode(GscNode):
         self._cameras: dict[str, CameraStream] = {}
         self._slots: LatestSlots[Any] = LatestSlots()
         self._worker: Worker | None = None
+        # a step that outlasts deactivation is waited for
+        self._turn, self._look_turn = Lock(), Lock()
         self._scenes: SceneWatcher | None = None
         self._describe: Any = None
         self._encoder: Any = None
@@ -65,9 +68,11 @@ class EncoderNode(GscNode):
         self._budget = ByteBudget(self._shares(), self._budget_settings([]))
         if self._describe:
             self._scenes = SceneWatcher(self._describe, self._refresh_rule(),
-                                        lambda error: self.report('caption and objects', error))
+                                        lambda error: self.report('caption and objects', error),
+                                        self._look_turn)
             self._scenes.start()
-        self._worker = Worker('encode', self._step, lambda error: self.report('encode', error))
+        self._worker = Worker('encode', self._step, lambda error: self.report('encode', error),
+                              self._turn)
         self._worker.start()
         for camera in self._cameras.values():
             self._subscribe(camera)

@@ -9,12 +9,12 @@ import time
 import traceback
 from typing import Any
 
-from gsc_ros.allocator import keep_freed_memory
 from gsc_ros.codec.errors import GscError
 from gsc_ros.nodes.declare import NodeParameters
 from gsc_ros.nodes.diagnostics import Counters, Diagnostics
 from gsc_ros.nodes.parameters import Table
 from gsc_ros.nodes.worker import in_passing
+from gsc_ros.process import keep_freed_memory, spin_briefly
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
@@ -213,6 +213,7 @@ class GscNode(LifecycleNode):
 
 def run_node(make: Callable[[], GscNode], args: list[str] | None = None) -> int:
     """Run a node until SIGINT or SIGTERM; the exit code: 0, or 1 when autostart failed."""
+    spin_briefly()
     keep_freed_memory()
     rclpy.init(args=sys.argv if args is None else args)
     node: GscNode | None = None

@@ -62,15 +62,16 @@ class SceneWatcher:
     """Keeps the Scene of each camera up to date in a thread of its own."""
 
     def __init__(self, describe: Describe, rule: RefreshRule,
-                 on_error: Callable[[Exception], None]) -> None:
-        """``describe`` runs in the thread; its errors go to ``on_error``."""
+                 on_error: Callable[[Exception], None], turn: threading.Lock | None = None
+                 ) -> None:
+        """``describe`` runs in the thread; errors go to ``on_error``; ``turn`` as a Worker's."""
         self.rule = rule
         self._describe = describe
         self._scenes: dict[str, Scene] = {}
         self._looks: dict[str, _Looks] = {}
         self._lock = threading.Lock()
         self._slots: LatestSlots[Picture] = LatestSlots()
-        self._worker = Worker('scene', self._step, on_error)
+        self._worker = Worker('scene', self._step, on_error, turn)
 
     def start(self) -> None:
         """Start the thread."""

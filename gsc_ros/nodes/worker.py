@@ -19,9 +19,8 @@ class LatestSlots(Generic[Item]):
     def put(self, key: str, item: Item) -> bool:
         """Store ``item``; true when it replaced one that nobody took."""
         with self._lock:
-            # Taken out first, so that the keys stand in order of arrival.
-            replaced = self._items.pop(key, None) is not None
-            self._items[key] = item
+            replaced = key in self._items
+            self._items[key] = item     # keeps its turn, or a slow key would wait for ever
             return replaced
 
     def take(self, key: str) -> Item | None:
@@ -30,7 +29,7 @@ class LatestSlots(Generic[Item]):
             return self._items.pop(key, None)
 
     def take_any(self) -> tuple[str, Item] | None:
-        """Remove and return the item that has waited longest, None when all are empty."""
+        """Remove and return the item of the key that has waited longest, None if there is none."""
         with self._lock:
             if not self._items:
                 return None
@@ -108,13 +107,16 @@ class Worker:
     A thread that calls ``step`` whenever notified.
 
     ``step`` returns the seconds after which it wants to be called anyway, None for "when
-    notified". What it raises goes to ``on_error``; the thread lives on.
+    notified". What it raises goes to ``on_error``; the thread lives on. Workers that share a
+    ``turn`` step one at a time, so that one that is slow to stop is waited for by the next.
     """
 
     def __init__(self, name: str, step: Callable[[], float | None],
-                 on_error: Callable[[Exception], None]) -> None:
+                 on_error: Callable[[Exception], None], turn: threading.Lock | None = None
+                 ) -> None:
         """Make the thread; ``start`` runs it."""
         self._step, self._on_error = step, on_error
+        self._turn = turn or threading.Lock()
         self._condition = threading.Condition()
         self._notified = self._stopping = False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -142,7 +144,8 @@ class Worker:
         wait_s: float | None = None
         while self._wait(wait_s):
             try:
-                wait_s = self._step()
+                with self._turn:
+                    wait_s = None if self._stopping else self._step()
             except Exception as error:
                 self._on_error(error)
                 wait_s = None

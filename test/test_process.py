@@ -1,14 +1,15 @@
-"""Memory that was given back is there for the next picture."""
+"""Memory that was given back is there for the next picture; waiting threads are told how."""
+import os
 import subprocess
 import sys
 
-from gsc_ros.allocator import keep_freed_memory
+from gsc_ros.process import keep_freed_memory, spin_briefly
 import pytest
 
 # page faults of the second half: rounds of 8 blocks of 10 MB, written and freed
 ROUNDS = """
 import ctypes, resource, sys
-from gsc_ros.allocator import keep_freed_memory
+from gsc_ros.process import keep_freed_memory
 if sys.argv[1] == 'kept':
     keep_freed_memory()
 counts = []
@@ -35,3 +36,12 @@ def test_blocks_are_not_asked_for_again() -> None:
 def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr('ctypes.CDLL', lambda name: object())
     assert not keep_freed_memory()
+
+
+@pytest.mark.parametrize(('said', 'expected'), [
+    ({}, '8000'), ({'GOMP_SPINCOUNT': '5'}, '5'), ({'OMP_WAIT_POLICY': 'ACTIVE'}, None)])
+def test_what_the_environment_says_of_waiting_stands(
+        monkeypatch: pytest.MonkeyPatch, said: dict[str, str], expected: str | None) -> None:
+    monkeypatch.setattr(os, 'environ', dict(said))
+    spin_briefly()
+    assert os.environ.get('GOMP_SPINCOUNT') == expected
