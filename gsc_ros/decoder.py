@@ -89,9 +89,8 @@ class SemanticDecoder:
 
     @cached_property
     def _learned(self) -> LearnedCoder:
-        from gsc_ros.models.generator import load_autoencoder
         from gsc_ros.models.learned_coder import LearnedCoder
-        return LearnedCoder.load(load_autoencoder(self._device), self._device)
+        return LearnedCoder.load(self._device)
 
     @cached_property
     def _generator(self) -> Generator:

@@ -50,7 +50,7 @@ class SemanticEncoder:
 
     def __init__(self, coder: str = 'auto', device: str = 'cpu') -> None:
         """
-        Load what the coder needs: ``hevc`` no model, ``learned`` and ``auto`` the networks.
+        Load what the coder needs: ``learned`` its networks, ``auto`` those that its policy takes.
 
         :raises InvalidInputError: if there is no such coder.
         :raises CheckpointError: if its weights are missing.
@@ -68,9 +68,8 @@ class SemanticEncoder:
         self._policy = Policy.load()
         if self._coder == 'learned' or self._policy.learned_below > 0:
             # torch takes seconds to import: only those who need it do
-            from gsc_ros.models.generator import load_autoencoder
             from gsc_ros.models.learned_coder import LearnedCoder
-            self._learned = LearnedCoder.load(load_autoencoder(device), device)
+            self._learned = LearnedCoder.load(device)
 
     def encode(self, picture: np.ndarray, max_bytes: int, *, caption: str = '',
                objects: Sequence[SceneObject] = (), sequence: int = 0, seed: int = 0,
@@ -90,10 +89,8 @@ class SemanticEncoder:
         """
         check_picture(picture)
         limit = min(max_bytes, MAX_PACKET)
-        if limit <= HEADER_BYTES:
-            raise BudgetError(max_bytes, HEADER_BYTES + 1)
         # 1. what can be said in words
-        words, things = self._fit_text(caption, objects, limit - HEADER_BYTES)
+        words, things = self._fit_text(caption, objects, max(0, limit - HEADER_BYTES))
         height, width = picture.shape[:2]
         draft = Packet(CoderId.HEVC, width, height, HevcCoder.fingerprint, 0, seed & 0xFF,
                        sequence & 0xFFFF, None, words, things, b'')

@@ -129,9 +129,19 @@ def test_another_model_is_refused(decoder: SemanticDecoder) -> None:
         decoder.decode(data)
 
 
-def test_too_small_a_budget_names_the_smallest(encoder: SemanticEncoder) -> None:
-    with pytest.raises(BudgetError, match='max_bytes=17'):
-        encoder.encode(scene(480, 640), 17)
+@pytest.mark.parametrize('max_bytes', [-5, 0, 16, 17])
+@pytest.mark.parametrize('temporal', [False, True])
+def test_too_small_a_budget_names_the_smallest(encoder: SemanticEncoder, max_bytes: int,
+                                               temporal: bool) -> None:
+    references = SenderReferences() if temporal else None
+    if references is not None:
+        encoder.encode(scene(480, 640), 500, sequence=1, references=references)
+        references.acknowledge(1)
+    with pytest.raises(BudgetError, match=f'max_bytes={max_bytes} ') as caught:
+        encoder.encode(scene(480, 640), max_bytes, sequence=2, references=references)
+    smallest = caught.value.smallest
+    data = encoder.encode(scene(480, 640), smallest, sequence=3, references=references)
+    assert 17 < len(data) <= smallest < 500
 
 
 @pytest.mark.parametrize('picture', [
@@ -250,7 +260,7 @@ def test_models_are_looked_for_at_once_and_loaded_when_needed(
     def refuse(*_: str) -> None:
         raise AssertionError('loaded too early')
     monkeypatch.setattr('gsc_ros.models.generator.load_generator', refuse)
-    monkeypatch.setattr('gsc_ros.models.generator.load_autoencoder', refuse)
+    monkeypatch.setattr('gsc_ros.models.learned_coder.LearnedCoder.load', refuse)
     SemanticDecoder().decode(packet(SemanticEncoder('hevc')), generate=False)
     with pytest.raises(AssertionError, match='too early'):
         SemanticDecoder().decode(packet(SemanticEncoder('hevc')), generate=True)

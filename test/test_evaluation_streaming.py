@@ -38,6 +38,7 @@ class FakeCoder:
     smallest: int = 0
     sequences: list[int] = field(default_factory=list)
     acknowledged: list[tuple[int, int]] = field(default_factory=list)
+    lasts: dict[Any, list[Any]] = field(default_factory=dict)
 
     def encode(self, picture: np.ndarray, max_bytes: int, *, caption: str = '',
                objects: Sequence[SceneObject] = (), sequence: int = 0, references: Any = None,
@@ -64,7 +65,8 @@ class FakeCoder:
         references.acknowledge = acknowledge
 
     def decode(self, data: bytes, *, steps: int | None = None, generate: bool | None = None,
-               references: Any = None) -> DecodedPicture:
+               references: Any = None, last: Any = None) -> DecodedPicture:
+        self.lasts.setdefault((generate, steps), []).append(last)
         packet = unpack(data)
         plain = np.full((packet.height, packet.width, 3), packet.latent[0], np.uint8)
         made = None if generate is False else plain + (steps or 20)
@@ -125,6 +127,15 @@ def worker(monkeypatch: pytest.MonkeyPatch, *names: str) -> Worker:
     return Worker(WorkSettings(names, JudgeSettings(('psnr',)), LIVE))
 
 
+def test_each_way_of_regenerating_has_its_last_picture() -> None:
+    coder = FakeCoder()
+    names = codecs('gsc', 'gsc-plain', 'gsc-steps4')
+    assert list(send_clip(ours(coder), names, frames(), TIMES, 8, LIVE))
+    default, plain, four = (coder.lasts[key] for key in ((None, None), (False, None), (True, 4)))
+    assert set(plain) == {None} and len(set(map(id, default))) == len(set(map(id, four))) == 1
+    assert default[0] is not None and four[0] is not None and default[0] is not four[0]
+
+
 def test_rows_show_what_is_on_the_screen(monkeypatch: pytest.MonkeyPatch) -> None:
     names = ('gsc', 'gsc-plain', 'gsc-notext-plain', 'gsc-steps4')
     result = worker(monkeypatch, *names).measure(
@@ -143,7 +154,9 @@ def test_rows_show_what_is_on_the_screen(monkeypatch: pytest.MonkeyPatch) -> Non
         expected = 100 if error == 0 else 10 * np.log10(255 ** 2 / error ** 2)
         assert row['metrics']['psnr'] == pytest.approx(expected)
         assert row['variant'] == ('plain' if codec.endswith('plain') else 'regenerated')
-        assert row['detail']['caption'] == ('' if 'notext' in codec else 'a street')
+        # what is seen in a picture is said with the next
+        told = 'notext' not in codec and newest != sent[0].index
+        assert row['detail']['caption'] == ('a street' if told else '')
         assert row['target_kbps'] == 8
         assert row['exceeded'] == 0
     for codec in names:

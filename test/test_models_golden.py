@@ -13,7 +13,6 @@ import pytest
 
 torch = pytest.importorskip('torch')
 
-from gsc_ros.models.generator import load_autoencoder  # noqa: E402
 from gsc_ros.models.learned_coder import LearnedCoder  # noqa: E402
 
 GOLDEN = Path(__file__).parent / 'golden' / 'v1_learned_camera.gsc'
@@ -22,7 +21,7 @@ GOLDEN = Path(__file__).parent / 'golden' / 'v1_learned_camera.gsc'
 def digest() -> tuple[str, list[int]]:
     """Decode the golden packet's symbols: their SHA-256 and their shape."""
     packet = unpack(GOLDEN.read_bytes())
-    coder = LearnedCoder.load(load_autoencoder())
+    coder = LearnedCoder.load()
     assert packet.fingerprint == coder.fingerprint
     symbols = coder.decode_symbols(Coded(packet.quality, packet.latent), packet.width,
                                    packet.height)
@@ -51,8 +50,8 @@ def test_a_second_process_agrees(threads: str) -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason='no CUDA device')
 def test_cuda_agrees() -> None:
     packet = unpack(GOLDEN.read_bytes())
-    coder = LearnedCoder.load(load_autoencoder('cuda'), 'cuda')
+    coder = LearnedCoder.load('cuda')
     on_gpu = coder.decode(Coded(packet.quality, packet.latent), packet.width, packet.height)
-    on_cpu = LearnedCoder.load(load_autoencoder()).decode(
+    on_cpu = LearnedCoder.load().decode(
         Coded(packet.quality, packet.latent), packet.width, packet.height)
     assert np.abs(on_gpu.astype(int) - on_cpu).max() <= 3

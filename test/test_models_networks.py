@@ -13,7 +13,7 @@ from gsc_ros.models.autoencoder import Autoencoder, AutoencoderConfig  # noqa: E
 from gsc_ros.models.frames import crop_to_picture, pad_to_tensor  # noqa: E402
 from gsc_ros.models.learned import LearnedConfig, LearnedTransform  # noqa: E402
 from gsc_ros.models.prior import Condition, EmbeddedPrior, PriorConfig  # noqa: E402
-from gsc_ros.models.sampling import draw_noise, integrate, schedule  # noqa: E402
+from gsc_ros.models.sampling import draw_noise, integrate  # noqa: E402
 from gsc_ros.models.text import object_map, word_ids  # noqa: E402
 
 TINY = AutoencoderConfig(4, (16, 16), (16, 16, 8), (1, 1), (1, 1, 1))
@@ -66,7 +66,7 @@ def test_padding_is_undone(size: tuple[int, int]) -> None:
 def test_untrained_prior_returns_the_decoded_latent() -> None:
     prior, facts = EmbeddedPrior(TINY_PRIOR), condition()
     start = prior.start(draw_noise((1, 4, 8, 8), 0), facts)
-    out = integrate(prior, start, facts, schedule(1))
+    out = integrate(prior, start, facts, prior.times(1, facts))
     torch.testing.assert_close(out, facts.latent)
 
 
@@ -79,7 +79,7 @@ def test_velocity_of_a_straight_path_is_followed_exactly() -> None:
             return torch.full_like(x, 3.0)
     start = torch.zeros(1, 4, 8, 8)
     for steps in (1, 2, 5):
-        out = integrate(Line(), start, condition(), schedule(steps))
+        out = integrate(Line(), start, condition(), torch.linspace(1, 0, steps + 1))
         torch.testing.assert_close(out, torch.full_like(start, -3.0))
 
 

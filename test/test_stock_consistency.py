@@ -16,7 +16,6 @@ torch = pytest.importorskip('torch')
 
 from gsc_ros.models.consistency import SentPlanes, SentSymbols  # noqa: E402
 from gsc_ros.models.frames import pad_to_tensor  # noqa: E402
-from gsc_ros.models.generator import load_autoencoder  # noqa: E402
 from gsc_ros.models.learned_coder import LearnedCoder  # noqa: E402
 
 BENCH = Path(__file__).resolve().parents[1] / 'bench'
@@ -70,7 +69,7 @@ def test_a_foreign_picture_is_pulled_into_the_cells(coded: Reference) -> None:
 
 
 def test_symbols_of_the_learned_coder_hold_a_picture_too() -> None:
-    coder = LearnedCoder.load(load_autoencoder())
+    coder = LearnedCoder.load()
     sent = SentSymbols(coder, coder.encode(scene(), 150), SIZE[1], SIZE[0])
     source, foreign = pad_to_tensor(scene(), 1), torch.zeros(1, 3, *SIZE)
     with torch.no_grad():

@@ -7,7 +7,13 @@ from typing import Any
 
 from gsc_ros.codec.errors import CheckpointError, InvalidInputError
 from gsc_ros.codec.objects import SceneObject
-from gsc_ros.training.data import load_manifest, load_pictures, random_window, Window
+from gsc_ros.training.data import (
+    load_manifest,
+    load_pictures,
+    PictureSet,
+    random_window,
+    Window,
+)
 import numpy as np
 from PIL import Image
 import pytest
@@ -20,6 +26,7 @@ from gsc_ros.training import stages  # noqa: E402
 from gsc_ros.training.degrade import Degrader  # noqa: E402
 from gsc_ros.training.labels import label  # noqa: E402
 from gsc_ros.training.loop import learning_rate, LoopConfig, train  # noqa: E402
+from gsc_ros.training.pictures import centre_crops  # noqa: E402
 
 
 class Line:
@@ -285,3 +292,35 @@ def test_unknown_stages_and_settings_are_refused(tmp_path: Path) -> None:
     (tmp_path / 'odd.yaml').write_text('loop: {stepz: 3}\nstage: {}\n')
     with pytest.raises(InvalidInputError, match='stepz'):
         stages.run_stage('autoencoder', place, tmp_path / 'odd.yaml')
+    for text in ('', 'loop: {}', 'loop: {}\nstage: {batch: 3}\n', '- 1'):
+        (tmp_path / 'odd.yaml').write_text(text)
+        with pytest.raises(InvalidInputError, match='configuration'):
+            stages.run_stage('autoencoder', place, tmp_path / 'odd.yaml')
+
+
+def test_what_is_wrong_with_the_pictures_is_named(tmp_path: Path) -> None:
+    Image.fromarray(np.zeros((40, 60, 3), np.uint8)).save(tmp_path / '0.png')
+    with pytest.raises(InvalidInputError, match='more than 64'):
+        stages.run_stage('autoencoder', stages.Workplace(tmp_path, tmp_path))
+    (tmp_path / 'train.tsv').write_text('path\tsource\nnone.png\tx\n')
+    with pytest.raises(InvalidInputError, match='none.png'):
+        load_pictures(tmp_path)
+    (tmp_path / 'train.tsv').write_text('path\n0.png\n')
+    with pytest.raises(InvalidInputError, match='source'):
+        load_pictures(tmp_path)
+
+
+@pytest.mark.parametrize('size', [(40, 60), (300, 90), (256, 256), (400, 300)])
+def test_centre_crops_are_of_one_size(size: tuple[int, int]) -> None:
+    picture = np.arange(3 * size[0] * size[1], dtype=np.uint8).reshape(*size, 3)
+    crop, = centre_crops(PictureSet([picture], ['x'], [[]]))
+    assert crop.shape == (256, 256, 3)
+
+
+def test_labels_belong_to_what_is_in_a_picture(tmp_path: Path) -> None:
+    (tmp_path / 'a').mkdir()
+    for i in range(1, 3):
+        Image.fromarray(np.full((20, 20, 3), i, np.uint8)).save(tmp_path / 'a' / f'{i}.png')
+    before = load_pictures(tmp_path / 'a').paths
+    Image.fromarray(np.full((20, 20, 3), 0, np.uint8)).save(tmp_path / 'a' / '0.png')
+    assert load_pictures(tmp_path / 'a').paths[1:] == before

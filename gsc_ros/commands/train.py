@@ -6,7 +6,10 @@ import math
 from pathlib import Path
 from typing import Any
 
+from gsc_ros.codec.errors import InvalidInputError
+
 STAGES = ('pack', 'autoencoder', 'learned', 'prior', 'detector', 'export')
+DETECTOR_STEPS = 9500
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -15,10 +18,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         'train', help='train the embedded models, stage by stage',
         description='Stages build on each other in the order given; each resumes where it '
                     'stopped. "pack" (optional) puts the pictures into one small file; "export" '
-                    'writes what is trained into the package.')
+                    'writes all that is trained into the package. The detector has no '
+                    'configuration file; it wants train.tsv and val.tsv.')
     parser.add_argument('stage', choices=STAGES)
-    parser.add_argument('--data', type=Path, required=True,
-                        help='folder with train.tsv and the pictures that it names, a pack of '
+    parser.add_argument('--data', type=Path,
+                        help='needed by all but export: '
+                             'folder with train.tsv and the pictures that it names, a pack of '
                              'them, or any folder of pictures, video or bag')
     parser.add_argument('--runs', type=Path, default=Path('runs'),
                         help='folder of checkpoints, logs and curves (default: %(default)s)')
@@ -30,7 +35,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
                         help='stop after so long, to be resumed by the same command')
     parser.add_argument('--out', type=Path, default=Path('pictures.zip'),
                         help='file that pack writes (default: %(default)s)')
-    parser.add_argument('--steps', type=int, default=4000,
+    parser.add_argument('--steps', type=int, default=DETECTOR_STEPS,
                         help='steps of the detector stage (default: %(default)s)')
 
 
@@ -41,9 +46,14 @@ def run(args: argparse.Namespace) -> int:
         for path in export(args.runs):
             print(path)
         return 0
+    if args.data is None:
+        raise InvalidInputError('--data', None, 'pictures, for every stage but export')
     if args.stage == 'detector':
         from gsc_ros.training.detector import run as train_detector
-        train_detector(args.data, args.runs / 'detector', args.steps)
+        if args.config is not None:
+            raise InvalidInputError('--config', args.config, 'stages other than the detector')
+        train_detector(args.data, args.runs / 'detector', args.steps, teacher=args.detector,
+                       limit_s=60 * args.minutes)
         return 0
     args.runs.mkdir(parents=True, exist_ok=True)
     if args.stage == 'pack':

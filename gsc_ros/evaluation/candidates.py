@@ -117,10 +117,13 @@ class OurCodecs:
                 yield candidate(codec, data, decoded, encode_s, decode_s)
 
     def _encode(self, picture: np.ndarray, max_bytes: int, codec: OurCodec, words: Words) -> bytes:
-        try:
-            return self.encode(picture, max_bytes, codec, words)
-        except BudgetError as error:   # as for the peers: the smallest there is, marked
-            return self.encode(picture, error.smallest, codec, words)
+        while True:
+            try:
+                return self.encode(picture, max_bytes, codec, words)
+            except BudgetError as error:   # as for the peers: the smallest there is, marked
+                if error.smallest <= max_bytes:
+                    raise
+                max_bytes = error.smallest
 
     def encode(self, picture: np.ndarray, max_bytes: int, codec: OurCodec, words: Words,
                **state: Any) -> bytes:

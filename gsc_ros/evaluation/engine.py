@@ -186,7 +186,7 @@ def row_settings(plan: Plan, settings: WorkSettings) -> dict[str, Any]:
     """Everything but codecs and rates that rows depend on; rows of others must not be mixed."""
     judge, live = settings.judge, asdict(settings.live)
     return {
-        'measures': sorted(judge.measures),
+        'measures': sorted(judge.measures), 'device': settings.device,
         'labels': str(judge.labels.resolve()) if judge.labels else '',
         'detector': _digest(judge.detector) if judge.detector else '', 'live': live,
         'fps': plan.fps, 'segment_s': plan.segment_s, 'judge_s': plan.judge_s}

@@ -136,6 +136,7 @@ class _Actor:
     """A worker in a process of Ray's."""
 
     def __init__(self, settings: WorkSettings) -> None:
+        keep_freed_memory()
         one_thread()
         self._worker = Worker(settings, threads=1)
 

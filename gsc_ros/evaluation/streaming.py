@@ -9,13 +9,21 @@ from typing import TYPE_CHECKING
 from gsc_ros.budget import BudgetSettings, ByteBudget
 from gsc_ros.codec.errors import BudgetError
 from gsc_ros.codec.references import ReceiverReferences, SenderReferences, SEQUENCES
-from gsc_ros.evaluation.candidates import Candidate, candidate, OurCodec, OurCodecs, Words
+from gsc_ros.evaluation.candidates import (
+    Candidate,
+    candidate,
+    OurCodec,
+    OurCodecs,
+    PLAIN,
+    Words,
+)
 from gsc_ros.models.scene_change import SceneChange
 from gsc_ros.nodes.tables import ENCODER
 import numpy as np
 
 if TYPE_CHECKING:
     from gsc_ros.decoder import DecodedPicture
+    from gsc_ros.models.steady import LastPicture
 
 _CAMERA = 'camera'
 
@@ -62,7 +70,12 @@ class Scenes:
         self._words = Words()
 
     def words(self, picture: np.ndarray, now_ns: int) -> Words:
-        """Return caption and objects; looks again if the scene has changed or they are old."""
+        """
+        Return what was seen before; look again if the scene has changed or that is old.
+
+        The node's detector takes its time: what it sees goes with the next picture.
+        """
+        known = self._words
         age = None if self._looked_ns is None else now_ns - self._looked_ns
         if age is not None and age >= self._refresh_ns:
             self._change.reset()
@@ -70,7 +83,7 @@ class Scenes:
             seen = self._ours.describe(picture)
             self._words = Words(seen.caption, seen.objects[:self._max_objects])
             self._looked_ns = now_ns
-        return self._words
+        return known
 
 
 class Stream:
@@ -82,6 +95,7 @@ class Stream:
         self._scenes = Scenes(ours, live.max_objects) if codecs[0].describes else None
         self._sender = SenderReferences()
         self._receivers = {c.name: ReceiverReferences() for c in codecs}
+        self._last = {c.name: _last_picture() for c in codecs if c.output != PLAIN}
         self._acks: deque[tuple[int, int]] = deque()   # when it arrives, sequence
         self._sequence = 0
 
@@ -98,10 +112,16 @@ class Stream:
         self._sequence = (self._sequence + 1) % SEQUENCES
         decoded, outputs = {}, {}
         for codec in self._codecs:
-            one, decode_s = self._ours.decode(data, codec, references=self._receivers[codec.name])
+            one, decode_s = self._ours.decode(data, codec, references=self._receivers[codec.name],
+                                              last=self._last.get(codec.name))
             decoded[codec.name] = one
             outputs[codec.name] = candidate(codec, data, one, encode_s, decode_s)
         return Sent(index, now_ns, data, decoded, outputs, words)
+
+
+def _last_picture() -> LastPicture:
+    from gsc_ros.models.steady import LastPicture  # with torch, which plain pictures do without
+    return LastPicture()
 
 
 def send_clip(ours: OurCodecs, codecs: Sequence[OurCodec], frames: Sequence[np.ndarray],

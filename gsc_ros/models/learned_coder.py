@@ -1,7 +1,6 @@
 """The learned coder behind the interface that every picture coder has."""
 from __future__ import annotations
 
-from pathlib import Path
 from typing import cast
 import zlib
 
@@ -11,11 +10,12 @@ from gsc_ros.codec.context import ContextModel, ContextWeights
 from gsc_ros.codec.errors import BudgetError, CheckpointError, PacketError
 from gsc_ros.codec.regions import Focus, NOWHERE
 from gsc_ros.models import checkpoint
-from gsc_ros.models.assets import CONTEXT_FILE, TRANSFORM_FILE
-from gsc_ros.models.autoencoder import Autoencoder
+from gsc_ros.models.assets import AUTOENCODER_FILE, CONTEXT_FILE, TRANSFORM_FILE
+from gsc_ros.models.autoencoder import Autoencoder, AutoencoderConfig
 from gsc_ros.models.frames import crop_to_picture, pad_to_tensor
 from gsc_ros.models.learned import LearnedConfig, LearnedTransform
 import numpy as np
+from safetensors import SafetensorError
 from safetensors.numpy import load_file
 import torch
 
@@ -35,22 +35,24 @@ class LearnedCoder:
         self.top_quality = (transform.config.levels - 1) * STEPS_PER_LEVEL
 
     @classmethod
-    def load(cls, autoencoder: Autoencoder, device: str = 'cpu',
-             transform_file: Path = TRANSFORM_FILE, context_file: Path = CONTEXT_FILE
-             ) -> LearnedCoder:
+    def load(cls, device: str = 'cpu') -> LearnedCoder:
         """
         Load the shipped coder.
 
         :raises CheckpointError: if a file is missing or damaged.
+        :raises InvalidInputError: if there is no such device.
         """
-        transform = checkpoint.load(LearnedTransform, LearnedConfig, transform_file, device)
-        if not context_file.is_file():
-            raise CheckpointError(context_file, 'no such file; `gsc train` makes it')
-        weights = ContextWeights.from_arrays(load_file(context_file))
-        fingerprint = zlib.crc32(context_file.read_bytes(),
-                                 zlib.crc32(transform_file.read_bytes())) & 0xFFFF
-        return cls(autoencoder, cast(LearnedTransform, transform), ContextModel(weights),
-                   fingerprint, device)
+        autoencoder = checkpoint.load(Autoencoder, AutoencoderConfig, AUTOENCODER_FILE, device)
+        transform = checkpoint.load(LearnedTransform, LearnedConfig, TRANSFORM_FILE, device)
+        try:
+            weights = ContextWeights.from_arrays(load_file(CONTEXT_FILE))
+        except (OSError, SafetensorError, KeyError, ValueError) as error:
+            raise CheckpointError(CONTEXT_FILE, str(error)) from error
+        fingerprint = 0
+        for file in (TRANSFORM_FILE, CONTEXT_FILE, AUTOENCODER_FILE):
+            fingerprint = zlib.crc32(file.read_bytes(), fingerprint)
+        return cls(cast(Autoencoder, autoencoder), cast(LearnedTransform, transform),
+                   ContextModel(weights), fingerprint & 0xFFFF, device)
 
     @torch.inference_mode()
     def encode_at(self, picture: np.ndarray, quality: int) -> Coded:

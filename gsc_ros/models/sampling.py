@@ -17,11 +17,6 @@ def draw_noise(shape: tuple[int, ...], seed: int) -> Tensor:
     return torch.randn(shape, generator=torch.Generator('cpu').manual_seed(seed))
 
 
-def schedule(steps: int) -> list[float]:
-    """Space times evenly: 1 = t_0 > ... > t_steps = 0."""
-    return [1 - i / steps for i in range(steps + 1)]
-
-
 def shifted(start: Tensor, steps: int, factor: float) -> Tensor:
     """
     Give times (steps + 1, B) from ``start`` (B,) to 0, even before t = a u / (1 + (a - 1) u).

@@ -4,6 +4,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 import csv
 from dataclasses import dataclass, field
+from hashlib import sha256
 import json
 from pathlib import Path
 from typing import Any
@@ -61,10 +62,12 @@ def load_pictures(source: Path) -> PictureSet:
         return load_manifest(source, MANIFEST)
     result = PictureSet([], [], [], [])
     for item in tqdm(open_source(str(source)), desc=f'reading {source.name}', unit='pic'):
-        result.pictures.append(_shrink(item.read()))
+        picture = _shrink(item.read())
+        result.pictures.append(picture)
         result.sources.append(source.name)
         result.texts.append([])
-        result.paths.append(f'{source.name}/{item.time_ns}')
+        # what is in it, not where it stands: labels are kept by this name from run to run
+        result.paths.append(f'{source.name}/{sha256(picture.tobytes()).hexdigest()[:16]}')
     return result
 
 
@@ -74,19 +77,20 @@ def load_manifest(root: Path, manifest: str, limit: int | None = None) -> Pictur
 
     :param root: folder or zip file that the manifest lies in; paths are relative to it or to its
         namesake folder (``val.tsv`` names files below ``val/``).
-    :raises InvalidInputError: if the manifest is not there.
+    :raises InvalidInputError: if the manifest, a column or a picture of it is not there.
     """
     place: Any = zipfile.Path(root) if root.suffix == '.zip' else root
     file = place / manifest
     if not file.is_file():
         raise InvalidInputError('manifest', file, 'an existing tab-separated file')
     with file.open(newline='', encoding='utf-8') as stream:
-        rows = [r for r in csv.DictReader(stream, delimiter='\t')
-                if r['path'].endswith(('.jpg', '.png', '.webp'))][:limit]
+        reader = csv.DictReader(stream, delimiter='\t')
+        if not {'path', 'source'} <= set(reader.fieldnames or ()):
+            raise InvalidInputError(f'columns of {file}', reader.fieldnames, 'path, source, ...')
+        rows = [r for r in reader if r['path'].endswith(('.jpg', '.png', '.webp'))][:limit]
     result = PictureSet([], [], [], [])
     for row in tqdm(rows, desc=f'reading {manifest}', unit='pic', mininterval=2):
-        path = next(p for p in (place / row['path'], place / Path(manifest).stem / row['path'])
-                    if p.is_file())
+        path = _existing(place / row['path'], place / Path(manifest).stem / row['path'])
         with path.open('rb') as picture:
             result.pictures.append(np.asarray(Image.open(picture).convert('RGB')))
         result.sources.append(row['source'])
@@ -95,6 +99,13 @@ def load_manifest(root: Path, manifest: str, limit: int | None = None) -> Pictur
         if row.get('objects'):
             result.objects[row['path']] = objects_from_json(row['objects'])
     return result
+
+
+def _existing(*places: Any) -> Any:
+    for place in places:
+        if place.is_file():
+            return place
+    raise InvalidInputError('picture of the manifest', places[0], 'an existing file')
 
 
 def objects_from_json(text: str) -> list[SceneObject]:

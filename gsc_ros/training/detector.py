@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,6 @@ import numpy as np
 import torch
 from torch import nn, Tensor
 from torch.nn import functional
-
-STEPS = 7000
 
 
 @dataclass(frozen=True)
@@ -165,51 +164,39 @@ def head_losses(heads: dict[str, Tensor], targets: TeacherTargets, coco_ids: tup
     return classes, (weight * divergence).sum() / weight.sum().clamp_min(1)
 
 
-def run(data_root: Path, folder: Path, steps: int = STEPS, threads: int = 2, seed: int = 0,
-        limit: int | None = None) -> nn.Module:
+def run(data_root: Path, folder: Path, steps: int, threads: int = 2, seed: int = 0,
+        limit: int | None = None, teacher: Path | None = None, limit_s: float = math.inf
+        ) -> nn.Module:
     """
     Train, or go on training, the embedded YOLO.
 
-    :param data_root: folder with train.tsv, val.tsv and ``models/yolov8n_int8.onnx``.
+    :param data_root: folder with train.tsv and val.tsv.
     :param folder: checkpoints, log and curves.
     :param limit: read only so many pictures (for tests).
+    :param teacher: ONNX file of the YOLO to learn from; None: ``models/yolov8n_int8.onnx`` there.
+    :param limit_s: seconds after which it stops with a checkpoint.
     """
     pictures = load_manifest(data_root, 'train.tsv', limit)
     held_out = load_manifest(data_root, 'val.tsv', limit)
-    teacher = Teacher(data_root / TEACHER, threads)
+    known = Teacher(teacher or data_root / TEACHER, threads)
     config = LoopConfig(steps=steps, lr=2e-3, warmup=200, ema=0.998, seed=seed, threads=threads,
                         evaluate_every=500, clip=10.0, device='cpu')
-    weights = picture_weights(pictures, teacher, read_architecture().coco_ids,
+    weights = picture_weights(pictures, known, read_architecture().coco_ids,
                               folder / 'teacher_scores.npy')
     torch.manual_seed(seed)
-    return train(DetectorStage(pictures, weights, held_out, teacher, steps), config, folder)
+    return train(DetectorStage(pictures, weights, held_out, known, steps), config, folder,
+                 limit_s=limit_s)
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Train, export or measure the embedded YOLO; see ``--help``."""
-    from gsc_ros.models.yolo import WEIGHTS
-    from gsc_ros.training.detector_export import export, measure
+    """Measure the embedded YOLO: mAP and F1 on the validation pictures."""
+    from gsc_ros.training.detector_export import measure
     parser = argparse.ArgumentParser(description=main.__doc__)
-    actions = parser.add_subparsers(dest='action', required=True)
-    training = actions.add_parser('train', help='train, or go on where a folder stopped')
-    exporting = actions.add_parser('export', help='checkpoint -> safetensors')
-    measuring = actions.add_parser('measure', help='mAP and F1 on the validation pictures')
-    for part in (training, measuring):
-        part.add_argument('--data', type=Path, required=True)
-    for part in (training, exporting):
-        part.add_argument('--folder', type=Path, required=True)
-    training.add_argument('--steps', type=int, default=STEPS)
-    training.add_argument('--threads', type=int, default=2)
-    exporting.add_argument('--out', type=Path, default=WEIGHTS)
-    measuring.add_argument('--limit', type=int, help='look at so many pictures only')
-    measuring.add_argument('--size', type=int, help='longer side that pictures are scaled to')
+    parser.add_argument('--data', type=Path, required=True)
+    parser.add_argument('--limit', type=int, help='look at so many pictures only')
+    parser.add_argument('--size', type=int, help='longer side that pictures are scaled to')
     given = parser.parse_args(arguments)
-    if given.action == 'train':
-        run(given.data, given.folder, given.steps, given.threads)
-    elif given.action == 'export':
-        print(f'step {export(given.folder, given.out)} -> {given.out}')
-    else:
-        print(json.dumps(measure(given.data, given.limit, given.size), indent=1))
+    print(json.dumps(measure(given.data, given.limit, given.size), indent=1))
 
 
 if __name__ == '__main__':

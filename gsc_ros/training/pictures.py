@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import EllipsisType
 
-from gsc_ros.training.data import PictureSet
+from gsc_ros.training.data import PictureSet, Window
 import numpy as np
 from PIL import Image
 import torch
@@ -25,9 +25,14 @@ def to_uint8(batch: Tensor) -> np.ndarray:
 
 
 def centre_crops(pictures: PictureSet, size: int = 256) -> list[np.ndarray]:
-    """Cut the middle square of every picture."""
-    return [p[(p.shape[0] - size) // 2:, (p.shape[1] - size) // 2:][:size, :size]
-            for p in pictures.pictures]
+    """Cut the middle square of every picture; those of small ones are enlarged."""
+    crops = []
+    for picture in pictures.pictures:
+        height, width = picture.shape[:2]
+        side = min(height, width, size)
+        crops.append(Window((height - side) // 2, (width - side) // 2, side, False).cut(
+            picture, size))
+    return crops
 
 
 def window_at(corner: Sequence[int] | np.ndarray, size: int) -> tuple[EllipsisType, slice, slice]:

@@ -12,7 +12,7 @@ from gsc_ros.models.autoencoder import Autoencoder
 from gsc_ros.models.captioner import Captioner
 from gsc_ros.models.grid import grid_pattern
 from gsc_ros.models.prior import Condition, EmbeddedPrior, PriorConfig
-from gsc_ros.models.sampling import draw_noise, integrate, schedule
+from gsc_ros.models.sampling import draw_noise, integrate
 from gsc_ros.models.vgg import feature_distance, VggDistance
 from gsc_ros.training.critic import Critic
 from gsc_ros.training.data import PictureSet, random_window
@@ -81,7 +81,7 @@ class PriorStage:
     :param rolled_share: of the others, which lie on the way to the model's own first estimate
         instead of the truth, as they do when several steps are taken.
     :param critic_warmup: steps over which the critic's word comes to count.
-    :raises InvalidInputError: if the judge is wanted and none is named.
+    :raises InvalidInputError: if the judge is wanted and none is named, or a weight is of nothing.
     :raises GscError: as ``ObjectLoss``.
     """
 
@@ -99,6 +99,9 @@ class PriorStage:
         prior.autoencoder.encoder.requires_grad_(False)
         self.model = prior
         self.vgg = VggDistance()
+        known = asdict(LossWeights())
+        if not set(weights or {}) <= set(known):
+            raise InvalidInputError('weights', weights, ', '.join(known))
         self.loss_weights = LossWeights(**(weights or {}))
         if self.loss_weights.critic:
             self.critic = Critic()
@@ -201,7 +204,7 @@ class PriorStage:
         plain = self.held_out['plain']
         outs = {'plain': plain}
         for steps in (1, 4):
-            latent = integrate(model, start, condition, schedule(steps))
+            latent = integrate(model, start, condition, model.times(steps, condition))
             made = torch.cat([model.to_picture(z) for z in latent.split(8)])
             outs[f'steps{steps}'] = made - grid_pattern(made - plain, model.running.grid)
         scores = {}

@@ -1,13 +1,14 @@
 """From a stage's name and configuration file to a trained and exported checkpoint."""
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+import inspect
 import math
 from pathlib import Path
 from typing import Any
 
 from gsc_ros.codec.context import ContextModel, ContextWeights
-from gsc_ros.codec.errors import InvalidInputError
+from gsc_ros.codec.errors import CheckpointError, InvalidInputError
 from gsc_ros.models import checkpoint
 from gsc_ros.models.assets import AUTOENCODER_FILE, CONTEXT_FILE, PRIOR_FILE, TRANSFORM_FILE
 from gsc_ros.models.autoencoder import Autoencoder
@@ -15,6 +16,8 @@ from gsc_ros.models.captioner import load_captioner
 from gsc_ros.models.learned import LearnedTransform
 from gsc_ros.models.learned_coder import LearnedCoder
 from gsc_ros.models.prior import EmbeddedPrior
+from gsc_ros.models.yolo import WEIGHTS as DETECTOR_FILE
+from gsc_ros.training import detector_export
 from gsc_ros.training.autoencoder import AutoencoderStage
 from gsc_ros.training.data import load_pictures
 from gsc_ros.training.degrade import Degrader
@@ -28,7 +31,7 @@ import torch
 from torch import nn
 import yaml
 
-STAGES = ('autoencoder', 'learned', 'prior')
+STAGES = {'autoencoder': AutoencoderStage, 'learned': LearnedStage, 'prior': PriorStage}
 CONFIGS = Path(__file__).parent / 'configs'
 _SPLIT_SEED = 7
 _HELD_OUT, _EVALUATED = 64, 32
@@ -53,19 +56,27 @@ def run_stage(name: str, place: Workplace, config_file: Path | None = None,
     """
     Train a stage (resuming where it stopped, for ``limit_s`` at most); its averaged model.
 
-    :raises InvalidInputError: if there is no such stage or its configuration has other keys.
+    :raises InvalidInputError: if there is no such stage, its configuration has other keys, or
+        there are too few pictures.
     :raises CheckpointError: if a stage that it builds on has not been trained in ``runs``.
     """
     if name not in STAGES:
         raise InvalidInputError('stage', name, ', '.join(STAGES))
     config = yaml.safe_load((config_file or CONFIGS / f'{name}.yaml').read_text())
-    try:
-        loop = LoopConfig(**config['loop'])
-        torch.set_num_threads(loop.threads)
-        stage = _build(name, place, loop, config['stage'])
-    except (KeyError, TypeError) as error:
-        raise InvalidInputError('configuration', error, 'known keys') from error
+    loop = LoopConfig(**_known(config, 'loop', {f.name for f in fields(LoopConfig)}))
+    options = _known(config, 'stage', {p.name for p in inspect.signature(
+        STAGES[name]).parameters.values() if p.kind == p.KEYWORD_ONLY} - {'batch', 'judge'})
+    torch.set_num_threads(loop.threads)
+    stage = _build(name, place, loop, options)
     return train(stage, loop, place.runs / name, limit_s=limit_s)
+
+
+def _known(config: Any, part: str, allowed: set[str]) -> dict[str, Any]:
+    """Take a part of a configuration, if it is there and has no other keys."""
+    values = config.get(part) if isinstance(config, dict) else None
+    if not isinstance(values, dict) or not set(values) <= allowed:
+        raise InvalidInputError(f'{part} of the configuration', values, ', '.join(sorted(allowed)))
+    return values
 
 
 def _shuffled(count: int) -> np.ndarray:
@@ -79,6 +90,9 @@ def held_out(count: int) -> np.ndarray:
 
 def _build(name: str, place: Workplace, loop: LoopConfig, options: dict[str, Any]) -> Stage:
     pictures = load_pictures(place.data)
+    if len(pictures) <= _HELD_OUT:
+        raise InvalidInputError('pictures', len(pictures), f'more than {_HELD_OUT}: so many are '
+                                'held out')
     chosen, spared = _shuffled(len(pictures))[_HELD_OUT:], held_out(len(pictures))[:_EVALUATED]
     training, evaluation = pictures.select(chosen), pictures.select(spared)
     if name == 'autoencoder':
@@ -116,19 +130,31 @@ def trained_learned_coder(runs: Path, autoencoder: Autoencoder) -> LearnedCoder 
 
 
 def export(runs: Path) -> list[Path]:
-    """Write the averaged weights of every trained stage into the package's assets."""
+    """
+    Write the averaged weights of every trained stage into the package's assets.
+
+    :raises CheckpointError: if none is trained, or one does not fit.
+    """
     written = []
-    autoencoder = trained_autoencoder(runs)
-    checkpoint.save(autoencoder, autoencoder.config, AUTOENCODER_FILE)
-    written.append(AUTOENCODER_FILE)
-    learned = trained_learned_coder(runs, autoencoder)
-    if learned is not None:
-        checkpoint.save(learned.transform, learned.transform.config, TRANSFORM_FILE)
-        save_file(learned.transform.context.to_integers(), CONTEXT_FILE)
+    trained = {name for name in (*STAGES, 'detector')
+               if (runs / name / 'checkpoint.pt').is_file()}
+    if not trained:
+        raise CheckpointError(runs, 'holds no trained stage; run `gsc train autoencoder` first')
+    if trained & {'autoencoder', 'learned'}:
+        autoencoder = trained_autoencoder(runs)
+        checkpoint.save(autoencoder, autoencoder.config, AUTOENCODER_FILE)
+        written.append(AUTOENCODER_FILE)
+    if 'learned' in trained:
+        transform = _averaged(LearnedTransform(learned_config(autoencoder)), runs / 'learned')
+        checkpoint.save(transform, transform.config, TRANSFORM_FILE)
+        save_file(transform.context.to_integers(), CONTEXT_FILE)
         CONTEXT_FILE.chmod(0o644)   # safetensors makes private files
         written += [TRANSFORM_FILE, CONTEXT_FILE]
-    if (runs / 'prior' / 'checkpoint.pt').is_file():
+    if 'prior' in trained:
         prior = _averaged(EmbeddedPrior(), runs / 'prior')
         checkpoint.save(prior, prior.config, PRIOR_FILE)
         written.append(PRIOR_FILE)
+    if 'detector' in trained:
+        detector_export.export(runs / 'detector')
+        written.append(DETECTOR_FILE)
     return written

@@ -13,7 +13,6 @@ import sys
 
 from gsc_ros.codec.bitstream import pack, Packet
 from gsc_ros.codec.coder import Coded
-from gsc_ros.models.generator import load_autoencoder
 from gsc_ros.models.learned_coder import LearnedCoder
 import numpy as np
 
@@ -30,7 +29,7 @@ def main() -> None:
     """Write the packet and what it must decode to."""
     sys.path.insert(0, str(FOLDER))
     from make_golden import picture
-    coder = LearnedCoder.load(load_autoencoder())
+    coder = LearnedCoder.load()
     width, height, quality = 640, 480, coder.top_quality // 2
     coded = coder.encode_at(picture(width, height), quality)
     packet = Packet(coder.coder_id, width, height, coder.fingerprint, quality, 3, 4, None,
