@@ -20,6 +20,16 @@ def test_every_parameter_is_documented_with_its_default(node: str) -> None:
         assert any(f'`{parameter.default}`' in line for line in rows), f'{node}: {row}'
 
 
+def test_every_diagnostic_is_documented() -> None:
+    files = [file for file in (ROOT / 'gsc_ros' / 'nodes').glob('*.py')
+             if file.stem not in ('recorder_node', 'player_node', 'link_end')]    # the demo's own
+    named = {name for file in files for name in re.findall(
+        r"counters\.(?:add|gauge|set)\(\s*'(\w+)'", file.read_text())}
+    assert {'lost', 'generator', 'encode_ms', 'refused_requests'} <= named
+    diagnostics = NODES.split('## Diagnostics')[1].split('\n## ')[0]
+    assert not {name for name in named if f'`{name}`' not in diagnostics}
+
+
 @pytest.mark.parametrize('file', TEXTS)
 def test_linked_files_exist(file: str) -> None:
     for link in re.findall(r'\]\((?!https?:)([^)#]+)\)', TEXTS[file]):

@@ -38,7 +38,7 @@ Degrade = Callable[[np.ndarray, np.random.Generator], Degraded]
 
 @dataclass
 class Texts:
-    """Objects of every picture and the way to a caption where the manifest has none."""
+    """Objects of every picture, and who captions crops where the manifest does not."""
 
     objects: list[list[SceneObject]]
     captioner: Captioner
