@@ -1,16 +1,17 @@
 """Shapes, starts and solvers of the networks, with tiny random weights."""
 from pathlib import Path
 
-from gsc_ros.codec.errors import CheckpointError
+from gsc_ros.codec.errors import CheckpointError, InvalidInputError
 from gsc_ros.codec.objects import SceneObject
 import numpy as np
 import pytest
 
 torch = pytest.importorskip('torch')
 
-from gsc_ros.models import checkpoint  # noqa: E402
+from gsc_ros.models import checkpoint, learned_coder  # noqa: E402
 from gsc_ros.models.autoencoder import Autoencoder, AutoencoderConfig  # noqa: E402
 from gsc_ros.models.frames import crop_to_picture, pad_to_tensor  # noqa: E402
+from gsc_ros.models.generator import load_prior  # noqa: E402
 from gsc_ros.models.learned import LearnedConfig, LearnedTransform  # noqa: E402
 from gsc_ros.models.prior import Condition, EmbeddedPrior, PriorConfig  # noqa: E402
 from gsc_ros.models.sampling import draw_noise, integrate  # noqa: E402
@@ -128,3 +129,20 @@ def test_checkpoints_round_trip_and_name_what_is_wrong(tmp_path: Path) -> None:
     file.write_bytes(file.read_bytes()[:-100])
     with pytest.raises(CheckpointError, match='a.safetensors'):
         checkpoint.load(Autoencoder, AutoencoderConfig, file)
+
+
+@pytest.mark.parametrize('device', ['gpu', 'cuda:77', ''])
+def test_a_device_that_is_not_there_is_named(device: str) -> None:
+    with pytest.raises(InvalidInputError, match='device'):
+        load_prior(device)
+
+
+@pytest.mark.parametrize('content', [None, b'', b'no tensors'])
+def test_a_damaged_context_model_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+                                          content: bytes | None) -> None:
+    file = tmp_path / 'learned_context.safetensors'
+    if content is not None:
+        file.write_bytes(content)
+    monkeypatch.setattr(learned_coder, 'CONTEXT_FILE', file)
+    with pytest.raises(CheckpointError, match='learned_context'):
+        learned_coder.LearnedCoder.load()
