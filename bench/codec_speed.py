@@ -2,6 +2,7 @@
 Encode and decode times at 640x480 as ratios to peers timed in the same run.
 
     python bench/codec_speed.py [--rounds 15] [--threads 2] [--bpp 0.01] [--device cpu]
+        [--alone]
 
 Peers: compressai's bmshj2018-hyperprior (weights do not change its time) and AVIF through Pillow.
 Contenders take turns, one call each a round, so that a busy machine slows all alike; medians.
@@ -22,7 +23,7 @@ from gsc_ros.process import keep_freed_memory
 import numpy as np
 from PIL import Image
 import torch
-from tqdm import trange
+from tqdm import tqdm
 
 WIDTH, HEIGHT = 640, 480
 Contender = Callable[[], object]
@@ -78,17 +79,18 @@ def avif(photo: np.ndarray) -> dict[str, Contender]:
             'avif decode': lambda: Image.open(io.BytesIO(coded)).resize((WIDTH, HEIGHT))}
 
 
-def seconds(contenders: dict[str, Contender], rounds: int, device: str) -> dict[str, float]:
+def seconds(contenders: dict[str, Contender], rounds: int, device: str, alone: bool
+            ) -> dict[str, float]:
     """Median seconds of each contender over the rounds, after one warm-up."""
     taken: dict[str, list[float]] = {name: [] for name in contenders}
-    for i in trange(rounds + 1, desc='rounds'):
-        for name, call in contenders.items():
-            start = time.perf_counter()
-            call()
-            if device != 'cpu':
-                torch.cuda.synchronize()
-            if i:
-                taken[name].append(time.perf_counter() - start)
+    turns = [(i, name) for i in range(rounds + 1) for name in contenders]
+    for i, name in tqdm(sorted(turns, key=lambda turn: turn[1]) if alone else turns):
+        start = time.perf_counter()
+        contenders[name]()
+        if device != 'cpu':
+            torch.cuda.synchronize()
+        if i:
+            taken[name].append(time.perf_counter() - start)
     return {name: median(times) for name, times in taken.items()}
 
 
@@ -99,12 +101,14 @@ def main() -> None:
     parser.add_argument('--threads', type=int, default=2)
     parser.add_argument('--bpp', type=float, default=0.01)
     parser.add_argument('--device', default='cpu')
+    parser.add_argument('--alone', action='store_true',
+                        help='all rounds of a contender in a row, so that its memory stays warm')
     given = parser.parse_args()
     keep_freed_memory()     # for the peers, too
     torch.set_num_threads(given.threads)
     photo = picture()
     times = seconds({**ours(photo, given.bpp, given.device), **hyperprior(photo, given.device),
-                     **avif(photo)}, given.rounds, given.device)
+                     **avif(photo)}, given.rounds, given.device, given.alone)
     print(f'| {WIDTH}x{HEIGHT}, {given.bpp} bpp, {given.threads} threads, {given.device} '
           '| ms | of hyperprior | of AVIF |\n| --- | --- | --- | --- |')
     for name, value in times.items():

@@ -1,7 +1,7 @@
 """
 What the learned coder's parts are worth: each variant trained alike, from scratch, and compared.
 
-    python bench/coder_ablations.py --data ../shared/data/train --out ablations [--steps 400]
+    python bench/coder_ablations.py --data ../shared/data --out ablations [--steps 400]
         [--only staged,hyper] [--threads 2]
 
 Trains on latents of the shipped autoencoder (variant ``pixels``: through its decoder from the
