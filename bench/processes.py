@@ -17,10 +17,11 @@ import time
 
 NODE = 'as in nodes'
 ARRANGEMENTS = {    # how OpenMP's threads wait, allocator, loader
-    NODE: ('briefly', 'kept', 'passing'),
-    'loaded by a thread that lives on': ('briefly', 'kept', 'main'),
-    'memory given back': ('briefly', 'default', 'passing'),
+    NODE: ('node', 'kept', 'passing'),
+    'memory given back': ('node', 'default', 'passing'),
     'waiting threads sleep': ('PASSIVE', 'kept', 'passing'),
+    'waiting threads spin briefly': ('8000', 'kept', 'passing'),
+    'the same, loaded by a thread that lives on': ('8000', 'kept', 'main'),
     'waiting threads spin for long': ('ACTIVE', 'kept', 'passing'),
     'none of it': ('default', 'default', 'main'),
 }
@@ -50,8 +51,8 @@ def main() -> None:
 def in_process(network: str, waiting: str, *words: str) -> float:
     """Measure one arrangement in a process of its own [ms]."""
     env = {name: value for name, value in os.environ.items() if 'OMP_' not in name}
-    if waiting in ('PASSIVE', 'ACTIVE'):
-        env['OMP_WAIT_POLICY'] = waiting
+    if waiting not in ('node', 'default'):
+        env['GOMP_SPINCOUNT' if waiting.isdigit() else 'OMP_WAIT_POLICY'] = waiting
     answer = subprocess.run([sys.executable, __file__, '--child', network, waiting, *words],
                             check=True, stdout=subprocess.PIPE, text=True, env=env)
     return float(answer.stdout.split()[-1])
@@ -60,9 +61,9 @@ def in_process(network: str, waiting: str, *words: str) -> float:
 def measure(network: str, waiting: str, allocator: str, loader: str) -> float:
     """Load here or in a passing thread, run in another thread; median time of a picture [ms]."""
     from gsc_ros.nodes.worker import in_passing
-    from gsc_ros.process import keep_freed_memory, spin_briefly
-    if waiting == 'briefly':
-        spin_briefly()      # before torch is loaded
+    from gsc_ros.process import keep_freed_memory, share_cpus
+    if waiting == 'node':
+        share_cpus()      # before torch is loaded
     if allocator == 'kept':
         keep_freed_memory()
     run: list[Callable[[], object]] = []

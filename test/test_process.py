@@ -3,7 +3,7 @@ import os
 import subprocess
 import sys
 
-from gsc_ros.process import keep_freed_memory, spin_briefly
+from gsc_ros.process import keep_freed_memory, share_cpus
 import pytest
 
 # page faults of the second half: rounds of 8 blocks of 10 MB, written and freed
@@ -38,10 +38,14 @@ def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> Non
     assert not keep_freed_memory()
 
 
-@pytest.mark.parametrize(('said', 'expected'), [
-    ({}, '8000'), ({'GOMP_SPINCOUNT': '5'}, '5'), ({'OMP_WAIT_POLICY': 'ACTIVE'}, None)])
+@pytest.mark.parametrize(('cpus', 'said', 'expected'), [
+    (2, {}, {'OMP_WAIT_POLICY': 'PASSIVE'}), (8, {}, {'GOMP_SPINCOUNT': '8000'}),
+    (2, {'GOMP_SPINCOUNT': '5'}, {'GOMP_SPINCOUNT': '5'}),
+    (8, {'OMP_WAIT_POLICY': 'ACTIVE'}, {'OMP_WAIT_POLICY': 'ACTIVE'})])
 def test_what_the_environment_says_of_waiting_stands(
-        monkeypatch: pytest.MonkeyPatch, said: dict[str, str], expected: str | None) -> None:
+        monkeypatch: pytest.MonkeyPatch, cpus: int, said: dict[str, str],
+        expected: dict[str, str]) -> None:
     monkeypatch.setattr(os, 'environ', dict(said))
-    spin_briefly()
-    assert os.environ.get('GOMP_SPINCOUNT') == expected
+    monkeypatch.setattr(os, 'cpu_count', lambda: cpus)
+    share_cpus()
+    assert os.environ == expected

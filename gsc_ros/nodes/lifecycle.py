@@ -14,7 +14,7 @@ from gsc_ros.nodes.declare import NodeParameters
 from gsc_ros.nodes.diagnostics import Counters, Diagnostics
 from gsc_ros.nodes.parameters import Table
 from gsc_ros.nodes.worker import in_passing
-from gsc_ros.process import keep_freed_memory, spin_briefly
+from gsc_ros.process import keep_freed_memory, share_cpus
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
@@ -213,7 +213,7 @@ class GscNode(LifecycleNode):
 
 def run_node(make: Callable[[], GscNode], args: list[str] | None = None) -> int:
     """Run a node until SIGINT or SIGTERM; the exit code: 0, or 1 when autostart failed."""
-    spin_briefly()
+    share_cpus()
     keep_freed_memory()
     rclpy.init(args=sys.argv if args is None else args)
     node: GscNode | None = None
