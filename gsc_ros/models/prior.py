@@ -121,8 +121,8 @@ class EmbeddedPrior(nn.Module):
 
     stride: ClassVar[int] = 16      # the f8 latent is halved once
     # Crispness: 0.8 comes close to 1 in VGG distance and costs half of its PSNR: the table in the
-    # model card. The prior was trained on our coders' pictures: no correction. Grid: what a
-    # decoder leaves that the distance it is trained on likes and the eye does not: docs/QUALITY.md.
+    # model card. The prior was trained on our coders' pictures: no correction. Grid: what the
+    # distance that decoders are trained on likes and the eye does not: docs/QUALITY.md.
     running: ClassVar[Running] = Running(steps=1, crispness=0.8, consistency=0.0, grid=stride)
 
     def __init__(self, config: PriorConfig = PriorConfig()) -> None:
