@@ -16,11 +16,11 @@ def share_cpus() -> None:
     """
     Let OpenMP threads that wait for work leave their CPU to other processes, by default soon.
 
-    By themselves they spin for 15 ms. On two CPUs they sleep at once: alone a picture then takes
-    1.2 times as long, but in the demo, where several nodes run networks, 0.7 to 0.8 times. On
-    more they first spin for the gap between two layers (measured on two only, where that takes
-    1.03 times as long as spinning on). Must come before torch is loaded; what the environment
-    says of it stands.
+    By themselves they spin for 15 ms. On two CPUs they sleep at once: a node alone then takes 1.2
+    (generation) to 2 times as long (detection) as with spinning, but in the demo, where several
+    run networks, 0.7 to 0.8 times. On more they first spin for the gap between two layers
+    (measured on two only: 1.0 to 1.2 times as long as spinning on). Must come before torch is
+    loaded; what the environment says of it stands.
     """
     if not {'OMP_WAIT_POLICY', 'GOMP_SPINCOUNT'} & set(os.environ):
         few = (os.cpu_count() or 1) <= _FEW_CPUS
