@@ -117,7 +117,7 @@ class OurCodecs:
                 yield candidate(codec, data, decoded, encode_s, decode_s)
 
     def _encode(self, picture: np.ndarray, max_bytes: int, codec: OurCodec, words: Words) -> bytes:
-        while True:
+        while True:     # where there is more room there is more text, and less for the picture
             try:
                 return self.encode(picture, max_bytes, codec, words)
             except BudgetError as error:   # as for the peers: the smallest there is, marked

@@ -80,20 +80,20 @@ class Inline:
 _worker: Worker | None = None
 
 
-def one_thread() -> None:
-    """Keep the libraries of this process from starting threads of their own."""
+def worker_of_one_thread(settings: WorkSettings) -> Worker:
+    """Make the worker of a process that shares the machine with others of its kind."""
     import cv2
+    keep_freed_memory()
     cv2.setNumThreads(1)
     os.environ['OMP_NUM_THREADS'] = '1'   # torch reads it when it is first needed
     if 'torch' in sys.modules:
         sys.modules['torch'].set_num_threads(1)
+    return Worker(settings, threads=1)
 
 
 def _start(settings: WorkSettings) -> None:
     global _worker
-    keep_freed_memory()
-    one_thread()
-    _worker = Worker(settings, threads=1)
+    _worker = worker_of_one_thread(settings)
 
 
 def _measure(item: Item) -> Result:
@@ -136,9 +136,7 @@ class _Actor:
     """A worker in a process of Ray's."""
 
     def __init__(self, settings: WorkSettings) -> None:
-        keep_freed_memory()
-        one_thread()
-        self._worker = Worker(settings, threads=1)
+        self._worker = worker_of_one_thread(settings)
 
     def measure(self, item: Item) -> Result:
         return self._worker.measure(item)
