@@ -10,11 +10,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from gsc_ros.evaluation.metrics import Agreement, agreement, psnr, VggMetric
-from gsc_ros.evaluation.onnx_detector import OnnxDetector
+from gsc_ros.evaluation.judges.metrics import Agreement, agreement, psnr, VggMetric
+from gsc_ros.evaluation.judges.onnx_detector import OnnxDetector
 from gsc_ros.models.autoencoder import Autoencoder
 from gsc_ros.models.frames import crop_to_picture, pad_to_tensor
-from gsc_ros.models.generator import load_autoencoder
+from gsc_ros.prior.generator import load_autoencoder
 import numpy as np
 from PIL import Image
 from stills import README, SETS, stills

@@ -19,7 +19,7 @@ import time
 from gsc_ros.decoder import SemanticDecoder
 from gsc_ros.encoder import SemanticEncoder
 from gsc_ros.models import torchvision_shim
-from gsc_ros.process import keep_freed_memory
+from gsc_ros.runtime.tuning import keep_freed_memory
 import numpy as np
 from PIL import Image
 import torch

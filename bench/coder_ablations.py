@@ -17,7 +17,6 @@ import json
 from pathlib import Path
 
 from gsc_ros.codec.context import PHASES, SYMBOL_LIMIT
-from gsc_ros.models.generator import load_autoencoder
 from gsc_ros.models.layers import res_blocks, upsample
 from gsc_ros.models.learned import (
     ContextNetworks,
@@ -26,6 +25,7 @@ from gsc_ros.models.learned import (
     normal_bits,
     round_through,
 )
+from gsc_ros.prior.generator import load_autoencoder
 from gsc_ros.training.data import load_pictures, PictureSet
 from gsc_ros.training.learned import LearnedStage
 from gsc_ros.training.loop import LoopConfig, train

@@ -12,10 +12,10 @@ import argparse
 from collections import defaultdict
 from pathlib import Path
 
-from gsc_ros.codec.hevc import HevcCoder
+from gsc_ros.codec.hevc.coder import HevcCoder
 from gsc_ros.codec.regions import Focus
-from gsc_ros.evaluation.metrics import Agreement, agreement, psnr
-from gsc_ros.evaluation.onnx_detector import OnnxDetector
+from gsc_ros.evaluation.judges.metrics import Agreement, agreement, psnr
+from gsc_ros.evaluation.judges.onnx_detector import OnnxDetector
 import numpy as np
 from PIL import Image
 from stills import numbers, README, stills

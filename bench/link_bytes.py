@@ -34,12 +34,12 @@ sys.path[:0] = [str(ROOT), str(ROOT / 'test')]
 
 from gsc_ros.decoder import SemanticDecoder  # noqa: E402
 from gsc_ros.encoder import SemanticEncoder  # noqa: E402
-from gsc_ros.link.base import BaseEndpoint, Picture  # noqa: E402
-from gsc_ros.link.robot import RobotEndpoint, StreamFacts  # noqa: E402
+from gsc_ros.link.io import LinkIo  # noqa: E402
+from gsc_ros.link.session.base import BaseEndpoint, Picture  # noqa: E402
+from gsc_ros.link.session.robot import RobotEndpoint, StreamFacts  # noqa: E402
 from gsc_ros.link.settings import LinkSettings  # noqa: E402
 from gsc_ros.link.transports import open_transport  # noqa: E402
-from gsc_ros.nodes.link_io import LinkIo  # noqa: E402
-from gsc_ros.sources import open_source  # noqa: E402
+from gsc_ros.media.sources import open_source  # noqa: E402
 from link_emulator import ip, two_namespaces  # noqa: E402
 
 ETHERNET_BYTES = 14

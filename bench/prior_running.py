@@ -14,10 +14,10 @@ from pathlib import Path
 
 import cv2
 from gsc_ros.codec.bitstream import CoderId
-from gsc_ros.codec.hevc import HevcCoder
-from gsc_ros.evaluation.metrics import psnr, VggMetric
-from gsc_ros.models.generator import Generator, load_prior
-from gsc_ros.models.prior import Running
+from gsc_ros.codec.hevc.coder import HevcCoder
+from gsc_ros.evaluation.judges.metrics import psnr, VggMetric
+from gsc_ros.prior.embedded import Running
+from gsc_ros.prior.generator import Generator, load_prior
 from gsc_ros.training.data import load_pictures
 from gsc_ros.training.stages import held_out
 import numpy as np

@@ -18,12 +18,12 @@ from typing import cast
 from gsc_ros.codec.objects import SceneObject
 from gsc_ros.decoder import SemanticDecoder
 from gsc_ros.encoder import SemanticEncoder
-from gsc_ros.evaluation.dino import DinoMetric
-from gsc_ros.evaluation.kid import kernel_distance
-from gsc_ros.evaluation.metrics import Agreement, agreement, psnr, VggMetric
-from gsc_ros.evaluation.onnx_detector import OnnxDetector
-from gsc_ros.models.describe import load_describe, NONE
-from gsc_ros.models.generator import embedded_generator
+from gsc_ros.evaluation.judges.dino import DinoMetric
+from gsc_ros.evaluation.judges.kid import kernel_distance
+from gsc_ros.evaluation.judges.metrics import Agreement, agreement, psnr, VggMetric
+from gsc_ros.evaluation.judges.onnx_detector import OnnxDetector
+from gsc_ros.prior.generator import embedded_generator
+from gsc_ros.scene.describe import load_describe, NONE
 import numpy as np
 from PIL import Image
 from stills import numbers, README, stills

@@ -60,8 +60,8 @@ def in_process(network: str, waiting: str, *words: str) -> float:
 
 def measure(network: str, waiting: str, allocator: str, loader: str) -> float:
     """Load here or in a passing thread, run in another thread; median time of a picture [ms]."""
-    from gsc_ros.nodes.worker import in_passing
-    from gsc_ros.process import keep_freed_memory, share_cpus
+    from gsc_ros.runtime.tuning import keep_freed_memory, share_cpus
+    from gsc_ros.runtime.worker import in_passing
     if waiting == 'node':
         share_cpus()      # before torch is loaded
     if allocator == 'kept':
@@ -88,7 +88,7 @@ def measure(network: str, waiting: str, allocator: str, loader: str) -> float:
 def generation() -> Callable[[], object]:
     """Load the generator."""
     from codec_speed import picture
-    from gsc_ros.models.generator import load_generator
+    from gsc_ros.prior.generator import load_generator
     generator, photo = load_generator(), picture()
     return lambda: generator.regenerate(photo, bpp=0.02, coder=1, caption='a car',
                                         objects=(), seed=0)
@@ -97,7 +97,7 @@ def generation() -> Callable[[], object]:
 def detection() -> Callable[[], object]:
     """Load the embedded detector."""
     from codec_speed import picture
-    from gsc_ros.models.detector import load_detector
+    from gsc_ros.scene.detector import load_detector
     detector, photo = load_detector('embedded'), picture()
     return lambda: detector.detect(photo)
 

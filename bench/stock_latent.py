@@ -18,14 +18,14 @@ import time
 from typing import Any
 
 from gsc_ros.codec.bitstream import unpack
-from gsc_ros.codec.hevc_packets import decode_packet
+from gsc_ros.codec.hevc.packets import decode_packet
 from gsc_ros.codec.resample import enlarge
 from gsc_ros.encoder import SemanticEncoder
-from gsc_ros.models.consistency import Sent, SentPlanes
-from gsc_ros.models.correction import descend, pull
 from gsc_ros.models.frames import pad_to_tensor
-from gsc_ros.models.prior import Facts, Running
-from gsc_ros.models.sampling import draw_noise, integrate, shifted
+from gsc_ros.prior.consistency import Sent, SentPlanes
+from gsc_ros.prior.correction import descend, pull
+from gsc_ros.prior.embedded import Facts, Running
+from gsc_ros.prior.sampling import draw_noise, integrate, shifted
 import numpy as np
 from PIL import Image
 from stock_taef2 import Taef2

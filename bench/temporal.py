@@ -16,7 +16,7 @@ import time
 
 import av
 from gsc_ros.codec.bitstream import unpack
-from gsc_ros.codec.hevc_packets import decode_packet
+from gsc_ros.codec.hevc.packets import decode_packet
 from gsc_ros.codec.references import ReceiverReferences, SenderReferences
 from gsc_ros.codec.resample import enlarge
 from gsc_ros.encoder import SemanticEncoder

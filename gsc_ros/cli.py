@@ -10,7 +10,7 @@ from types import ModuleType
 
 from gsc_ros import __version__
 from gsc_ros.codec.errors import GscError
-from gsc_ros.process import keep_freed_memory
+from gsc_ros.runtime.tuning import keep_freed_memory
 
 COMMANDS = ('encode', 'decode', 'info', 'evaluate', 'bag', 'train', 'run', 'demo', 'doctor',
             'fetch-prior')

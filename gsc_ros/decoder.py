@@ -10,7 +10,7 @@ from gsc_ros.codec.bitstream import CoderId, Packet, unpack
 from gsc_ros.codec.caption import decode_caption
 from gsc_ros.codec.coder import Coded
 from gsc_ros.codec.errors import CheckpointError, InvalidInputError, ModelMismatchError
-from gsc_ros.codec.hevc_packets import decode_packet
+from gsc_ros.codec.hevc.packets import decode_packet
 from gsc_ros.codec.objects import decode_objects, SceneObject
 from gsc_ros.codec.references import ReceiverReferences
 from gsc_ros.codec.resample import enlarge
@@ -27,10 +27,10 @@ from safetensors import safe_open, SafetensorError
 
 # torch takes seconds to import: plain pictures of the standard coder do without
 if TYPE_CHECKING:
-    from gsc_ros.models.consistency import Sent
-    from gsc_ros.models.generator import Generator
     from gsc_ros.models.learned_coder import LearnedCoder
-    from gsc_ros.models.steady import LastPicture
+    from gsc_ros.prior.consistency import Sent
+    from gsc_ros.prior.generator import Generator
+    from gsc_ros.prior.steady import LastPicture
 
 MAX_STEPS = 64
 
@@ -94,7 +94,7 @@ class SemanticDecoder:
 
     @cached_property
     def _generator(self) -> Generator:
-        from gsc_ros.models.generator import load_generator
+        from gsc_ros.prior.generator import load_generator
         return load_generator(self._prior, self._device)
 
     @property
@@ -171,7 +171,7 @@ class SemanticDecoder:
             found = decode_packet(packet, references)
 
             def planes() -> Sent:
-                from gsc_ros.models.consistency import SentPlanes
+                from gsc_ros.prior.consistency import SentPlanes
                 return SentPlanes(found.planes, found.qp, self._device)
             return _Plain(enlarge(found.planes, *size), found.words, found.things, found.bpp,
                           planes)
@@ -180,7 +180,7 @@ class SemanticDecoder:
         coded = Coded(packet.quality, packet.latent)
 
         def symbols() -> Sent:
-            from gsc_ros.models.consistency import SentSymbols
+            from gsc_ros.prior.consistency import SentSymbols
             return SentSymbols(self._learned, coded, *size)
         return _Plain(self._learned.decode(coded, *size), packet.caption, packet.objects,
                       8 * len(packet.latent) / (packet.width * packet.height), symbols)

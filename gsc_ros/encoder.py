@@ -16,8 +16,8 @@ from gsc_ros.codec.bitstream import (
 from gsc_ros.codec.caption import encode_caption, truncate_caption
 from gsc_ros.codec.coder import PictureCoder
 from gsc_ros.codec.errors import BudgetError, InvalidInputError
-from gsc_ros.codec.hevc import HevcCoder
-from gsc_ros.codec.hevc_packets import encode_packet
+from gsc_ros.codec.hevc.coder import HevcCoder
+from gsc_ros.codec.hevc.packets import encode_packet
 from gsc_ros.codec.objects import BYTES_PER_OBJECT, encode_objects, MAX_OBJECTS, SceneObject
 from gsc_ros.codec.references import SenderReferences
 from gsc_ros.codec.regions import Focus

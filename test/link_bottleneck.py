@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 import random
 
-from gsc_ros.link.congestion import RateController, Report
-from gsc_ros.link.inflight import InFlight
-from gsc_ros.link.pacing import Pacer, WindowCeiling
+from gsc_ros.link.rate.congestion import RateController, Report
+from gsc_ros.link.rate.inflight import InFlight
+from gsc_ros.link.rate.pacing import Pacer, WindowCeiling
 
 MS = 1_000_000
 TICK_NS = 5 * MS

@@ -19,11 +19,11 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from gsc_ros.link.base import BaseEndpoint, Picture  # noqa: E402
-from gsc_ros.link.robot import RobotEndpoint, StreamFacts  # noqa: E402
+from gsc_ros.link.io import LinkIo  # noqa: E402
+from gsc_ros.link.session.base import BaseEndpoint, Picture  # noqa: E402
+from gsc_ros.link.session.robot import RobotEndpoint, StreamFacts  # noqa: E402
 from gsc_ros.link.settings import LinkSettings  # noqa: E402
 from gsc_ros.link.transports import open_transport  # noqa: E402
-from gsc_ros.nodes.link_io import LinkIo  # noqa: E402
 
 PERIOD_S = 0.3
 SMALLEST, LARGEST = 100, 1100   # bytes of a packet; by default they fit into one datagram

@@ -17,10 +17,10 @@ import time
 from typing import Any
 
 from gsc_msgs.msg import SemanticFrame
-from gsc_ros.nodes.images import image_from_picture
+from gsc_ros.media.images import image_from_picture
+from gsc_ros.media.sources import open_source
 from gsc_ros.nodes.qos import output_qos
-from gsc_ros.runner import FASTDDS_TRANSPORTS, NodeSpec, ProcessGroup
-from gsc_ros.sources import open_source
+from gsc_ros.runtime.processes import FASTDDS_TRANSPORTS, NodeSpec, ProcessGroup
 from link_emulator import Forwarder, LineSettings, LoopbackEnds
 from link_scenes import Arrival, Scene
 import numpy as np

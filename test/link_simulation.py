@@ -6,10 +6,10 @@ import heapq
 import itertools
 import random
 
-from gsc_ros.link.base import BaseEndpoint, BaseEvent, Picture
-from gsc_ros.link.robot import RobotEndpoint, RobotEvent, StreamFacts
+from gsc_ros.link.session.base import BaseEndpoint, BaseEvent, Picture
+from gsc_ros.link.session.robot import RobotEndpoint, RobotEvent, StreamFacts
 from gsc_ros.link.settings import LinkSettings, LinkState
-from gsc_ros.link.wire import Request, RequestKind
+from gsc_ros.link.wire.datagrams import Request, RequestKind
 
 MS = 1_000_000
 SECOND = 1000 * MS

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from gsc_ros.codec.errors import CheckpointError
-from gsc_ros.models.captioner import load_captioner, MAX_CHARACTERS
+from gsc_ros.scene.captioner import load_captioner, MAX_CHARACTERS
 import numpy as np
 import pytest
 

@@ -2,9 +2,9 @@
 from __future__ import annotations
 
 from gsc_ros.codec.objects import SceneObject
-from gsc_ros.models.captioner import load_captioner, MAX_CHARACTERS, SceneCaptioner, shorten
-from gsc_ros.models.scene_change import DEFAULT_THRESHOLD, SceneChange
-from gsc_ros.models.scene_words import scene_words
+from gsc_ros.scene.captioner import load_captioner, MAX_CHARACTERS, SceneCaptioner, shorten
+from gsc_ros.scene.change import DEFAULT_THRESHOLD, SceneChange
+from gsc_ros.scene.words import scene_words
 import numpy as np
 import pytest
 

@@ -12,7 +12,7 @@ from gsc_ros.codec.caption import CHARACTERS, decode_caption, SYMBOLS
 from gsc_ros.codec.classes import COCO_NAMES
 from gsc_ros.codec.coder import Coded
 from gsc_ros.codec.errors import PacketError
-from gsc_ros.codec.hevc import coded_size, decode_planes, HevcCoder
+from gsc_ros.codec.hevc.coder import coded_size, decode_planes, HevcCoder
 from gsc_ros.codec.objects import decode_objects
 import numpy as np
 import pytest

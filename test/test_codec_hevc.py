@@ -7,7 +7,6 @@ import resource
 import subprocess
 import sys
 
-from gsc_ros.codec import hevc_headers, hevc_streams
 from gsc_ros.codec.bitstream import CoderId, pack, Packet, unpack
 from gsc_ros.codec.coder import Coded
 from gsc_ros.codec.errors import (
@@ -16,7 +15,9 @@ from gsc_ros.codec.errors import (
     MissingDependencyError,
     PacketError,
 )
-from gsc_ros.codec.hevc import coded_size, HevcCoder, MAX_QUALITY
+from gsc_ros.codec.hevc import headers as hevc_headers
+from gsc_ros.codec.hevc import streams as hevc_streams
+from gsc_ros.codec.hevc.coder import coded_size, HevcCoder, MAX_QUALITY
 from gsc_ros.codec.resample import enlarge, shrink
 import numpy as np
 import pytest
@@ -211,7 +212,7 @@ def test_resampling_keeps_flat_and_smooth_pictures():
 _SCRIPT = """
 import hashlib, sys
 import numpy as np
-from gsc_ros.codec.hevc import coded_size, decode_planes
+from gsc_ros.codec.hevc.coder import coded_size, decode_planes
 data = bytes.fromhex(sys.argv[1])
 planes = decode_planes(data, *coded_size(320, 240, int(sys.argv[2])))
 print(hashlib.sha256(b''.join(p.tobytes() for p in planes)).hexdigest())

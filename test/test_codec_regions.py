@@ -1,6 +1,6 @@
 """Regions of interest get the bytes that a smooth background saves."""
 from gsc_ros.codec.errors import InvalidInputError
-from gsc_ros.codec.hevc import HevcCoder
+from gsc_ros.codec.hevc.coder import HevcCoder
 from gsc_ros.codec.objects import SceneObject
 from gsc_ros.codec.regions import Focus, NOWHERE
 from gsc_ros.decoder import SemanticDecoder

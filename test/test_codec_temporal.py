@@ -7,7 +7,6 @@ import hashlib
 import json
 from pathlib import Path
 
-from gsc_ros.codec import hevc_headers, hevc_inter, hevc_streams
 from gsc_ros.codec.bitstream import HEADER_BYTES, pack, unpack
 from gsc_ros.codec.errors import (
     BudgetError,
@@ -15,10 +14,13 @@ from gsc_ros.codec.errors import (
     ModelMismatchError,
     PacketError,
 )
-from gsc_ros.codec.hevc_inter import INTER_FINGERPRINT
-from gsc_ros.codec.hevc_packets import decode_packet
-from gsc_ros.codec.hevc_streams import decode_inter, decode_planes, encode_inter, encode_planes
-from gsc_ros.codec.hevc_syntax import parameter_sets
+from gsc_ros.codec.hevc import headers as hevc_headers
+from gsc_ros.codec.hevc import inter as hevc_inter
+from gsc_ros.codec.hevc import streams as hevc_streams
+from gsc_ros.codec.hevc.inter import INTER_FINGERPRINT
+from gsc_ros.codec.hevc.packets import decode_packet
+from gsc_ros.codec.hevc.streams import decode_inter, decode_planes, encode_inter, encode_planes
+from gsc_ros.codec.hevc.syntax import parameter_sets
 from gsc_ros.codec.objects import SceneObject
 from gsc_ros.codec.references import (
     MAX_PICTURES,

@@ -179,7 +179,7 @@ def test_bad_options_are_named(tmp_path: Path, clip: Path, name: str, value: Any
 
 @pytest.mark.parametrize('storage', ['mcap', 'sqlite3'])
 def test_bag_is_read_back(tmp_path: Path, storage: str) -> None:
-    packet_bag = pytest.importorskip('gsc_ros.demo.packet_bag')
+    packet_bag = pytest.importorskip('gsc_ros.media.packet_bag')
     from rosbags.highlevel import AnyReader
     store: Any = packet_bag.typestore()
     types = store.types
@@ -200,7 +200,7 @@ def test_bag_is_read_back(tmp_path: Path, storage: str) -> None:
 
 
 def test_bag_definition_is_that_of_the_message() -> None:
-    packet_bag = pytest.importorskip('gsc_ros.demo.packet_bag')
+    packet_bag = pytest.importorskip('gsc_ros.media.packet_bag')
     text = (ROOT / 'gsc_msgs' / 'msg' / 'SemanticFrame.msg').read_text()
     fields = [line.split('#')[0].split() for line in text.splitlines()]
     assert [f for f in fields if f] == [

@@ -19,7 +19,7 @@ from gsc_ros.demo.recording import (
     Recording,
     VIEWS,
 )
-from gsc_ros.sources import read_picture
+from gsc_ros.media.sources import read_picture
 import numpy as np
 import pytest
 

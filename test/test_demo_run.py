@@ -10,7 +10,7 @@ from gsc_ros import cli
 from gsc_ros.codec.errors import CheckpointError
 from gsc_ros.demo.recording import PICTURES_FILE, read_lines, VIEWS
 from gsc_ros.demo.session import DemoError, DemoOptions, run_demo
-from gsc_ros.runner import NodeSpec, ProcessGroup
+from gsc_ros.runtime.processes import NodeSpec, ProcessGroup
 import numpy as np
 import pytest
 
@@ -123,7 +123,7 @@ def test_player_names_a_wrong_input(name: str, tmp_path: Path) -> None:
 
 
 def test_player_publishes_stamped_pictures(video: Path, tmp_path: Path) -> None:
-    from gsc_ros.nodes.images import picture_from_image
+    from gsc_ros.media.images import picture_from_image
     from gsc_ros.nodes.qos import input_qos
     import rclpy
     from rclpy.context import Context

@@ -7,7 +7,7 @@ from typing import Any
 import av
 import cv2
 from gsc_ros.codec.errors import InvalidInputError
-from gsc_ros.sources import BagSource, FolderSource, open_source, thin, VideoSource
+from gsc_ros.media.sources import BagSource, FolderSource, open_source, thin, VideoSource
 import numpy as np
 import pytest
 

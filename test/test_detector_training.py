@@ -7,10 +7,10 @@ from pathlib import Path
 
 from gsc_ros.codec.errors import CheckpointError
 from gsc_ros.codec.objects import SceneObject
-from gsc_ros.training import detector_scores
 from gsc_ros.training.data import PictureSet
-from gsc_ros.training.detector_pictures import degrade, draw_canvas
-from gsc_ros.training.detector_teacher import TAPS, Teacher, TeacherTargets
+from gsc_ros.training.detector import scores as detector_scores
+from gsc_ros.training.detector.pictures import degrade, draw_canvas
+from gsc_ros.training.detector.teacher import TAPS, Teacher, TeacherTargets
 import numpy as np
 import pytest
 import torch
@@ -19,14 +19,14 @@ if find_spec('ultralytics') is None:
     pytest.skip('ultralytics is not installed', allow_module_level=True)
 
 from gsc_ros.models.yolo import build_yolo, load_yolo  # noqa: E402
-from gsc_ros.training.detector import (  # noqa: E402
+from gsc_ros.training.detector.export import export  # noqa: E402
+from gsc_ros.training.detector.stage import (  # noqa: E402
     DetectorStage,
     DistillConfig,
     feature_error,
     forward_with_targets,
     head_losses,
 )
-from gsc_ros.training.detector_export import export  # noqa: E402
 from gsc_ros.training.loop import LoopConfig, train  # noqa: E402
 
 CHANNELS = dict(zip(TAPS, (32, 64, 128, 256, 128, 64, 128, 256), strict=True))

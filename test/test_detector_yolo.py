@@ -8,15 +8,15 @@ from pathlib import Path
 
 from gsc_ros.codec.classes import COCO_NAMES
 from gsc_ros.codec.errors import CheckpointError, InvalidInputError
-from gsc_ros.models import detector as detector_module
 from gsc_ros.models.yolo import load_yolo, read_architecture, WEIGHTS
+from gsc_ros.scene import detector as detector_module
 import numpy as np
 import pytest
 import torch
 
 if find_spec('ultralytics') is None:
     pytest.skip('ultralytics is not installed', allow_module_level=True)
-from gsc_ros.models.detector import EMBEDDED, load_detector  # noqa: E402
+from gsc_ros.scene.detector import EMBEDDED, load_detector  # noqa: E402
 
 needs_weights = pytest.mark.skipif(not WEIGHTS.is_file(), reason=f'{WEIGHTS.name} not shipped')
 

@@ -259,7 +259,7 @@ def test_models_are_looked_for_at_once_and_loaded_when_needed(
         monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def refuse(*_: str) -> None:
         raise AssertionError('loaded too early')
-    monkeypatch.setattr('gsc_ros.models.generator.load_generator', refuse)
+    monkeypatch.setattr('gsc_ros.prior.generator.load_generator', refuse)
     monkeypatch.setattr('gsc_ros.models.learned_coder.LearnedCoder.load', refuse)
     SemanticDecoder().decode(packet(SemanticEncoder('hevc')), generate=False)
     with pytest.raises(AssertionError, match='too early'):

@@ -11,8 +11,8 @@ from typing import Any
 from bag_maker import COMPRESSED, forget_definitions, IMAGE, make_bag, picture, SECOND_NS, truncate
 from gsc_ros.codec.errors import InvalidInputError
 from gsc_ros.commands import bag as command
-from gsc_ros.evaluation import bag_types
-from gsc_ros.evaluation.bag_reader import (
+from gsc_ros.media import bag_types
+from gsc_ros.media.bag_reader import (
     Bag,
     DamagedBagError,
     header_stamp_ns,

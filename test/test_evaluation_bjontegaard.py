@@ -4,9 +4,9 @@ from __future__ import annotations
 from random import Random
 
 from gsc_ros.codec.errors import InvalidInputError
-from gsc_ros.evaluation import bjontegaard
-from gsc_ros.evaluation.bjontegaard import curve, CurveError
-from gsc_ros.evaluation.pchip import Pchip
+from gsc_ros.evaluation.report import bjontegaard
+from gsc_ros.evaluation.report.bjontegaard import curve, CurveError
+from gsc_ros.evaluation.report.pchip import Pchip
 from hypothesis import given, settings
 from hypothesis import strategies as st
 import numpy as np

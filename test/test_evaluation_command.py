@@ -52,7 +52,7 @@ def test_from_pictures_and_a_bag_to_a_report(street: Path, tmp_path: Path,
     for name in ('summary.md', 'summary.csv', 'summary.json', 'report.html'):
         assert (tmp_path / 'r' / name).stat().st_size > 100
     assert 'hevc' in capsys.readouterr().out
-    monkeypatch.setattr('gsc_ros.evaluation.report.write_report', lambda *_: None)
+    monkeypatch.setattr('gsc_ros.evaluation.report.write.write_report', lambda *_: None)
     assert run(*words) == 0
     assert '0 items measured' in capsys.readouterr().out
     assert run(*words, '--again') == 0

@@ -17,7 +17,7 @@ from gsc_ros.evaluation.executors import Answer, open_executor
 from gsc_ros.evaluation.inputs import Input
 from gsc_ros.evaluation.inputs_find import find_inputs
 from gsc_ros.evaluation.instruments import blank_row
-from gsc_ros.evaluation.judges import JudgeSettings
+from gsc_ros.evaluation.judges.judge import JudgeSettings
 from gsc_ros.evaluation.rows import forget, key_of, read_rows, Row, RowStore
 from gsc_ros.evaluation.work import Item, Result, WorkSettings
 from gsc_ros.evaluation.worker import Worker

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from gsc_ros.codec.errors import InvalidInputError
-from gsc_ros.evaluation.intervals import Draws
+from gsc_ros.evaluation.report.intervals import Draws
 import numpy as np
 import pytest
 

@@ -6,11 +6,10 @@ import sys
 
 from gsc_ros.codec.errors import InvalidInputError, MissingDependencyError
 from gsc_ros.codec.objects import SceneObject
-from gsc_ros.evaluation import detection
 from gsc_ros.evaluation.candidates import recall, Words
-from gsc_ros.evaluation.dino import DinoMetric
-from gsc_ros.evaluation.flicker import flicker, still_mask
-from gsc_ros.evaluation.judges import Judge, JudgeSettings, why_missing
+from gsc_ros.evaluation.judges.dino import DinoMetric
+from gsc_ros.evaluation.judges.flicker import flicker, still_mask
+from gsc_ros.evaluation.judges.judge import detection, Judge, JudgeSettings, why_missing
 import numpy as np
 import pytest
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 from typing import Any
 
 from evaluation_rows import still_rows
-from gsc_ros.evaluation.kid import kernel_distance, LEAST, pack_features, unpack_features
-from gsc_ros.evaluation.report_rows import tracks
-from gsc_ros.evaluation.report_tables import summarise
+from gsc_ros.evaluation.judges.kid import kernel_distance, LEAST, pack_features, unpack_features
+from gsc_ros.evaluation.report.rows import tracks
+from gsc_ros.evaluation.report.tables import summarise
 import numpy as np
 import pytest
 

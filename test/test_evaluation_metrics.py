@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from gsc_ros.codec.errors import InvalidInputError, MissingDependencyError
 from gsc_ros.codec.objects import SceneObject
-from gsc_ros.evaluation import metrics
+from gsc_ros.evaluation.judges import metrics
 import numpy as np
 import pytest
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from gsc_ros.codec.classes import COCO_NAMES
 from gsc_ros.codec.errors import CheckpointError
-from gsc_ros.evaluation.onnx_detector import OnnxDetector
+from gsc_ros.evaluation.judges.onnx_detector import OnnxDetector
 import numpy as np
 from PIL import Image
 import pytest

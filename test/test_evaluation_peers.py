@@ -5,8 +5,8 @@ from dataclasses import replace
 import io
 
 from gsc_ros.codec.errors import InvalidInputError
-from gsc_ros.evaluation.metrics import psnr
-from gsc_ros.evaluation.peers import code_still, PeerEncoder, PEERS
+from gsc_ros.evaluation.judges.metrics import psnr
+from gsc_ros.evaluation.peers.stills import code_still, PeerEncoder, PEERS
 import numpy as np
 from PIL import features, Image
 import pytest

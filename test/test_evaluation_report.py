@@ -11,12 +11,13 @@ from typing import Any
 
 from evaluation_rows import BPP, clip_rows, FACTORS, still_rows, write_rows
 from gsc_ros.codec.errors import InvalidInputError
-from gsc_ros.evaluation import report_compare, report_tables
-from gsc_ros.evaluation.report import write_report
-from gsc_ros.evaluation.report_cases import Album, choose_cases
-from gsc_ros.evaluation.report_rows import read_rows, sources, tracks
-from gsc_ros.evaluation.report_sheet import write_worst
-from gsc_ros.evaluation.report_text import markdown
+from gsc_ros.evaluation.report import compare as report_compare
+from gsc_ros.evaluation.report import tables as report_tables
+from gsc_ros.evaluation.report.cases import Album, choose_cases
+from gsc_ros.evaluation.report.rows import read_rows, sources, tracks
+from gsc_ros.evaluation.report.sheet import write_worst
+from gsc_ros.evaluation.report.text import markdown
+from gsc_ros.evaluation.report.write import write_report
 from PIL import Image
 import pytest
 

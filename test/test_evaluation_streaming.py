@@ -14,7 +14,7 @@ from gsc_ros.decoder import DecodedPicture
 from gsc_ros.evaluation import instruments
 from gsc_ros.evaluation.candidates import check_codecs, OurCodecs, parse_codec, Words
 from gsc_ros.evaluation.inputs import Shot
-from gsc_ros.evaluation.judges import JudgeSettings
+from gsc_ros.evaluation.judges.judge import JudgeSettings
 from gsc_ros.evaluation.streaming import LiveSettings, send_clip
 from gsc_ros.evaluation.work import Item, WorkSettings
 from gsc_ros.evaluation.worker import Worker

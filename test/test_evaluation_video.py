@@ -5,11 +5,11 @@ import os
 
 import av
 from gsc_ros.codec.errors import InvalidInputError, PacketError
-from gsc_ros.evaluation import access_units
-from gsc_ros.evaluation.metrics import psnr
-from gsc_ros.evaluation.video import code_clip
-from gsc_ros.evaluation.video_codecs import Setting, VIDEO
-from gsc_ros.evaluation.video_search import Link, MAX_DELAY_S, Search
+from gsc_ros.evaluation.judges.metrics import psnr
+from gsc_ros.evaluation.peers import access_units
+from gsc_ros.evaluation.peers.clips import code_clip
+from gsc_ros.evaluation.peers.video_codecs import Setting, VIDEO
+from gsc_ros.evaluation.peers.video_search import Link, MAX_DELAY_S, Search
 import numpy as np
 import pytest
 

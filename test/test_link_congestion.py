@@ -1,11 +1,11 @@
-"""Tests of gsc_ros.link.congestion, in virtual time over a simulated bottleneck."""
+"""Tests of gsc_ros.link.rate.congestion, in virtual time over a simulated bottleneck."""
 from __future__ import annotations
 
 from itertools import pairwise
 
 from gsc_ros.codec.errors import InvalidInputError, PacketError
-from gsc_ros.link.congestion import RateController, Report
-from gsc_ros.link.feedback import SECOND_NS
+from gsc_ros.link.rate.congestion import RateController, Report
+from gsc_ros.link.rate.feedback import SECOND_NS
 from hypothesis import given
 from hypothesis import strategies as st
 from link_bottleneck import adaptation_s, Link, Losses, MS, Scenario, simulate

@@ -4,11 +4,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from gsc_ros.codec.errors import InvalidInputError
-from gsc_ros.link import crypto, sessions
-from gsc_ros.link.crypto import AuthError, ReplayError
-from gsc_ros.link.replay import ahead, NumberWindow, WINDOW
-from gsc_ros.link.sessions import BaseSession, NotReadyError, RobotSession
-from gsc_ros.link.wire import Head, Kind, LinkError, plain_overhead
+from gsc_ros.link.session import ciphering as sessions
+from gsc_ros.link.session.ciphering import BaseSession, NotReadyError, RobotSession
+from gsc_ros.link.session.replay import ahead, NumberWindow, WINDOW
+from gsc_ros.link.wire import crypto
+from gsc_ros.link.wire.crypto import AuthError, ReplayError
+from gsc_ros.link.wire.datagrams import Head, Kind, LinkError, plain_overhead
 from hypothesis import given
 from hypothesis import strategies as st
 import pytest

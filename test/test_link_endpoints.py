@@ -5,11 +5,12 @@ from dataclasses import replace
 import statistics
 
 from gsc_ros.codec.errors import InvalidInputError, MissingDependencyError
-from gsc_ros.link import fec, sessions
-from gsc_ros.link.base import BaseEndpoint, Facts, Restarted
-from gsc_ros.link.requests import MAX_PENDING, TooManyRequestsError
-from gsc_ros.link.robot import Acked, RefreshNeeded, Requested, RobotEndpoint
-from gsc_ros.link.wire import RequestKind
+from gsc_ros.link.session import ciphering as sessions
+from gsc_ros.link.session.base import BaseEndpoint, Facts, Restarted
+from gsc_ros.link.session.requests import MAX_PENDING, TooManyRequestsError
+from gsc_ros.link.session.robot import Acked, RefreshNeeded, Requested, RobotEndpoint
+from gsc_ros.link.wire import fec
+from gsc_ros.link.wire.datagrams import RequestKind
 from link_simulation import (
     BASE_CLOCK_NS,
     Channel,

@@ -1,8 +1,8 @@
 """Both ends against forgery, replay, noise and floods."""
 from __future__ import annotations
 
-from gsc_ros.link.robot import RobotEndpoint
-from gsc_ros.link.wire import RequestKind
+from gsc_ros.link.session.robot import RobotEndpoint
+from gsc_ros.link.wire.datagrams import RequestKind
 from link_simulation import Channel, KEY, MS, settings, Simulation
 
 

@@ -5,9 +5,9 @@ import itertools
 import random
 
 from gsc_ros.codec.errors import InvalidInputError
-from gsc_ros.link import fec
-from gsc_ros.link.fragments import Reassembly, split
-from gsc_ros.link.wire import Kind
+from gsc_ros.link.wire import fec
+from gsc_ros.link.wire.datagrams import Kind
+from gsc_ros.link.wire.fragments import Reassembly, split
 from hypothesis import given
 from hypothesis import strategies as st
 import pytest

@@ -4,9 +4,9 @@ from __future__ import annotations
 import random
 
 from gsc_ros.codec.errors import InvalidInputError
-from gsc_ros.link import fragments
-from gsc_ros.link.fragments import Reassembly, split
-from gsc_ros.link.wire import Fragment, Kind, LinkError
+from gsc_ros.link.wire import fragments
+from gsc_ros.link.wire.datagrams import Fragment, Kind, LinkError
+from gsc_ros.link.wire.fragments import Reassembly, split
 from hypothesis import given
 from hypothesis import strategies as st
 import pytest

@@ -1,9 +1,9 @@
-"""Tests of gsc_ros.link.pacing and gsc_ros.link.inflight."""
+"""Tests of gsc_ros.link.rate.pacing and gsc_ros.link.rate.inflight."""
 from __future__ import annotations
 
 from gsc_ros.codec.errors import InvalidInputError
-from gsc_ros.link.inflight import InFlight
-from gsc_ros.link.pacing import Pacer, SECOND_NS, WindowCeiling
+from gsc_ros.link.rate.inflight import InFlight
+from gsc_ros.link.rate.pacing import Pacer, SECOND_NS, WindowCeiling
 from hypothesis import given, settings
 from hypothesis import strategies as st
 import pytest

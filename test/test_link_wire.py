@@ -6,11 +6,12 @@ from pathlib import Path
 import re
 
 from gsc_ros.codec.errors import InvalidInputError
-from gsc_ros.link import blobs, wire
-from gsc_ros.link.blobs import FactsBlob, StreamFacts
-from gsc_ros.link.reports import Ack, read_report, ReportBody, write_report
-from gsc_ros.link.sessions import BaseSession, RobotSession
-from gsc_ros.link.wire import Fragment, Head, Kind, LinkError, Part, Request, RequestKind
+from gsc_ros.link.session.ciphering import BaseSession, RobotSession
+from gsc_ros.link.wire import blobs
+from gsc_ros.link.wire import datagrams as wire
+from gsc_ros.link.wire.blobs import FactsBlob, StreamFacts
+from gsc_ros.link.wire.datagrams import Fragment, Head, Kind, LinkError, Part, Request, RequestKind
+from gsc_ros.link.wire.reports import Ack, read_report, ReportBody, write_report
 from hypothesis import given
 from hypothesis import strategies as st
 import pytest

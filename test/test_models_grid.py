@@ -3,7 +3,7 @@ import pytest
 
 torch = pytest.importorskip('torch')
 
-from gsc_ros.models.grid import grid_pattern  # noqa: E402
+from gsc_ros.prior.grid import grid_pattern  # noqa: E402
 from torch import Tensor  # noqa: E402
 
 

@@ -7,8 +7,8 @@ import pytest
 torch = pytest.importorskip('torch')
 
 from gsc_ros.models import int8  # noqa: E402
-from gsc_ros.models.generator import Generator, load_generator, load_prior  # noqa: E402
 from gsc_ros.models.layers import ResBlock  # noqa: E402
+from gsc_ros.prior.generator import Generator, load_generator, load_prior  # noqa: E402
 from torch import nn  # noqa: E402
 
 pytestmark = pytest.mark.skipif(not int8.supported('cpu'),

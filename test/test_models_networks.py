@@ -11,11 +11,11 @@ torch = pytest.importorskip('torch')
 from gsc_ros.models import checkpoint, learned_coder  # noqa: E402
 from gsc_ros.models.autoencoder import Autoencoder, AutoencoderConfig  # noqa: E402
 from gsc_ros.models.frames import crop_to_picture, pad_to_tensor  # noqa: E402
-from gsc_ros.models.generator import load_prior  # noqa: E402
 from gsc_ros.models.learned import LearnedConfig, LearnedTransform  # noqa: E402
-from gsc_ros.models.prior import Condition, EmbeddedPrior, PriorConfig  # noqa: E402
-from gsc_ros.models.sampling import draw_noise, integrate  # noqa: E402
-from gsc_ros.models.text import object_map, word_ids  # noqa: E402
+from gsc_ros.prior.embedded import Condition, EmbeddedPrior, PriorConfig  # noqa: E402
+from gsc_ros.prior.generator import load_prior  # noqa: E402
+from gsc_ros.prior.sampling import draw_noise, integrate  # noqa: E402
+from gsc_ros.prior.text import object_map, word_ids  # noqa: E402
 
 TINY = AutoencoderConfig(4, (16, 16), (16, 16, 8), (1, 1), (1, 1, 1))
 TINY_PRIOR = PriorConfig(TINY, (16, 16), (1, 1, 1), 16)

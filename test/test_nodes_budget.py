@@ -1,9 +1,9 @@
-"""Tests of gsc_ros.budget."""
+"""Tests of gsc_ros.budget.byte_budget."""
 from __future__ import annotations
 
 from dataclasses import replace
 
-from gsc_ros.budget import BUCKET_PACKETS, BudgetSettings, ByteBudget, plan, SECOND_NS
+from gsc_ros.budget.byte_budget import BUCKET_PACKETS, BudgetSettings, ByteBudget, plan, SECOND_NS
 from gsc_ros.codec.errors import InvalidInputError
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -5,9 +5,9 @@ from types import SimpleNamespace
 from typing import Any
 
 from gsc_ros.codec.errors import InvalidInputError
-from gsc_ros.link.wire import RequestKind as Ask
+from gsc_ros.link.session.control import check_request, Control, WHOLE_PICTURE
+from gsc_ros.link.wire.datagrams import RequestKind as Ask
 from gsc_ros.nodes.feedback import EXPIRY_NS, Feedback
-from gsc_ros.nodes.stream_control import check_request, Control, WHOLE_PICTURE
 import pytest
 
 

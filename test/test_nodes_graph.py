@@ -21,9 +21,9 @@ except ImportError:
     pytest.skip('gsc_msgs is not built', allow_module_level=True)
 
 from diagnostic_msgs.msg import DiagnosticArray
-from gsc_ros.nodes.images import image_from_picture, picture_from_image
+from gsc_ros.media.images import image_from_picture, picture_from_image
 from gsc_ros.nodes.qos import latched_qos, output_qos
-from gsc_ros.runner import (
+from gsc_ros.runtime.processes import (
     FASTDDS_TRANSPORTS,
     loopback_specs,
     node_environment,

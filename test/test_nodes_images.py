@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import cv2
 from gsc_ros.codec.errors import GscError, InvalidInputError
-from gsc_ros.nodes.images import (
+from gsc_ros.media.images import (
     ENCODINGS,
     picture_from_compressed,
     picture_from_image,
@@ -158,7 +158,7 @@ def test_shrink_keeps_aspect_and_small_pictures():
 def test_round_trip_through_messages():
     """Header and pixels of our own messages."""
     msgs = pytest.importorskip('std_msgs.msg')
-    from gsc_ros.nodes.images import compressed_from_picture, image_from_picture
+    from gsc_ros.media.images import compressed_from_picture, image_from_picture
 
     header = msgs.Header(frame_id='optical')
     header.stamp.sec = 12

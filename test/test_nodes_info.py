@@ -6,8 +6,8 @@ from dataclasses import replace
 import struct
 
 from gsc_ros.codec.errors import InvalidInputError, PacketError
-from gsc_ros.nodes.info_wire import Calibration, InfoFacts, MAX_BYTES, pack_info, unpack_info
-from gsc_ros.nodes.key_file import load_key
+from gsc_ros.link.key_file import load_key
+from gsc_ros.link.wire.stream_info import Calibration, InfoFacts, MAX_BYTES, pack_info, unpack_info
 from hypothesis import given, settings
 from hypothesis import strategies as st
 import pytest

@@ -20,23 +20,23 @@ except ImportError:
     pytest.skip('gsc_msgs is not built', allow_module_level=True)
 
 from diagnostic_msgs.msg import DiagnosticStatus
-from gsc_ros.budget import BudgetSettings
+from gsc_ros.budget.byte_budget import BudgetSettings
 from gsc_ros.codec.bitstream import CoderId, pack, Packet, unpack
 from gsc_ros.codec.errors import BudgetError
 from gsc_ros.codec.objects import SceneObject
 from gsc_ros.codec.references import MissingReferenceError, SenderReferences
+from gsc_ros.media.images import compressed_from_picture, image_from_picture, picture_from_image
+from gsc_ros.media.overlay import draw_objects
 from gsc_ros.nodes import decoder_node
 from gsc_ros.nodes.decoder_node import DecoderNode
 from gsc_ros.nodes.detector_node import DetectorNode
 from gsc_ros.nodes.encoder_node import EncoderNode
-from gsc_ros.nodes.images import compressed_from_picture, image_from_picture, picture_from_image
 from gsc_ros.nodes.lifecycle import run_node
 from gsc_ros.nodes.link_node import LinkNode
 from gsc_ros.nodes.link_robot_node import LinkRobotNode
 from gsc_ros.nodes.messages import object_array, scale_camera_info
-from gsc_ros.nodes.overlay import draw_objects
 from gsc_ros.nodes.qos import output_qos
-from gsc_ros.nodes.tables import TABLES
+from gsc_ros.parameters.tables import TABLES
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
@@ -468,7 +468,7 @@ class StandInDetector:
 
 def test_detector_is_lazy_and_publishes_beside_the_picture(start, monkeypatch):
     """It takes pictures only while somebody wants the results."""
-    monkeypatch.setitem(sys.modules, 'gsc_ros.models.detector', SimpleNamespace(
+    monkeypatch.setitem(sys.modules, 'gsc_ros.scene.detector', SimpleNamespace(
         load_detector=lambda **words: StandInDetector()))
     bench = start(images='["x/image_raw"]', max_rate='50.0')
     node = bench.add(DetectorNode())

@@ -4,7 +4,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from gsc_ros.codec.errors import InvalidInputError
-from gsc_ros.nodes.link_model import LinkModel, LinkSettings
+from gsc_ros.link.emulator import LinkModel, LinkSettings
 from hypothesis import given, settings
 from hypothesis import strategies as st
 import pytest

@@ -21,7 +21,7 @@ except ImportError:
 from diagnostic_msgs.msg import DiagnosticArray
 from gsc_ros.codec.bitstream import CoderId, pack, Packet
 from gsc_ros.nodes.qos import latched_qos, output_qos
-from gsc_ros.runner import NodeSpec, ProcessGroup
+from gsc_ros.runtime.processes import NodeSpec, ProcessGroup
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter_client import AsyncParameterClient

@@ -8,9 +8,9 @@ import time
 from types import SimpleNamespace
 from typing import Any
 
+from gsc_ros.link import io as link_io
+from gsc_ros.link.io import LinkIo
 from gsc_ros.link.transports import TransportCounts, TransportError
-from gsc_ros.nodes import link_io
-from gsc_ros.nodes.link_io import LinkIo
 import pytest
 
 PATIENCE_S = 20.0

@@ -10,9 +10,9 @@ import re
 from typing import Any
 
 from gsc_ros.codec.errors import InvalidInputError
-from gsc_ros.nodes.parameters import KINDS, Parameter
-from gsc_ros.nodes.tables import TABLES
-from gsc_ros.nodes.topics import (
+from gsc_ros.parameters.table import KINDS, Parameter
+from gsc_ros.parameters.tables import TABLES
+from gsc_ros.parameters.topics import (
     camera_info_topic,
     compressed_topic,
     decoded_topics,
@@ -21,7 +21,7 @@ from gsc_ros.nodes.topics import (
     linked_topic,
     stream_topic,
 )
-from gsc_ros.runner import base_specs, loopback_specs, robot_specs
+from gsc_ros.runtime.processes import base_specs, loopback_specs, robot_specs
 import pytest
 import yaml
 

@@ -8,8 +8,8 @@ import time
 
 from gsc_ros.codec.errors import InvalidInputError, MissingDependencyError
 from gsc_ros.commands import run as command
-from gsc_ros.nodes.tables import ENCODER
-from gsc_ros.runner import (
+from gsc_ros.parameters.tables import ENCODER
+from gsc_ros.runtime.processes import (
     base_specs,
     FASTDDS_TRANSPORTS,
     loopback_specs,

@@ -5,9 +5,9 @@ import threading
 import time
 
 from gsc_ros.codec.objects import SceneObject
-from gsc_ros.nodes.overlay import class_colour, draw_objects
-from gsc_ros.nodes.scene import RefreshRule, Scene, SceneWatcher
-from gsc_ros.nodes.worker import in_passing, LatestSlots, Worker
+from gsc_ros.media.overlay import class_colour, draw_objects
+from gsc_ros.runtime.worker import in_passing, LatestSlots, Worker
+from gsc_ros.scene.watcher import RefreshRule, Scene, SceneWatcher
 import numpy as np
 import pytest
 

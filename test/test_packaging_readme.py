@@ -3,7 +3,7 @@ from pathlib import Path
 import re
 
 from gsc_ros.cli import build_parser, COMMANDS
-from gsc_ros.nodes.tables import TABLES
+from gsc_ros.parameters.tables import TABLES
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]

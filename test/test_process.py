@@ -3,13 +3,13 @@ import os
 import subprocess
 import sys
 
-from gsc_ros.process import keep_freed_memory, share_cpus
+from gsc_ros.runtime.tuning import keep_freed_memory, share_cpus
 import pytest
 
 # page faults of the second half: rounds of 8 blocks of 10 MB, written and freed
 ROUNDS = """
 import ctypes, resource, sys
-from gsc_ros.process import keep_freed_memory
+from gsc_ros.runtime.tuning import keep_freed_memory
 if sys.argv[1] == 'kept':
     keep_freed_memory()
 counts = []

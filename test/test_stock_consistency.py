@@ -5,7 +5,7 @@ from pathlib import Path
 import sys
 
 from gsc_ros.codec.bitstream import unpack
-from gsc_ros.codec.hevc_packets import decode_packet
+from gsc_ros.codec.hevc.packets import decode_packet
 from gsc_ros.codec.references import Reference
 from gsc_ros.codec.resample import enlarge, shrink
 from gsc_ros.encoder import SemanticEncoder
@@ -14,9 +14,9 @@ import pytest
 
 torch = pytest.importorskip('torch')
 
-from gsc_ros.models.consistency import SentPlanes, SentSymbols  # noqa: E402
 from gsc_ros.models.frames import pad_to_tensor  # noqa: E402
 from gsc_ros.models.learned_coder import LearnedCoder  # noqa: E402
+from gsc_ros.prior.consistency import SentPlanes, SentSymbols  # noqa: E402
 
 BENCH = Path(__file__).resolve().parents[1] / 'bench'
 SIZE = (100, 150)       # not a multiple of any block

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from gsc_ros.codec.errors import CheckpointError, InvalidInputError, MissingDependencyError
-from gsc_ros.codec.hevc_packets import decode_packet
+from gsc_ros.codec.hevc.packets import decode_packet
 from gsc_ros.codec.objects import SceneObject
 import numpy as np
 import pytest
@@ -16,16 +16,16 @@ pytest.importorskip('diffusers')
 from gsc_ros.codec.bitstream import unpack  # noqa: E402
 from gsc_ros.codec.resample import enlarge  # noqa: E402
 from gsc_ros.encoder import SemanticEncoder  # noqa: E402
-from gsc_ros.models.consistency import SentPlanes  # noqa: E402
 from gsc_ros.models.frames import crop_to_picture, pad_to_tensor  # noqa: E402
-from gsc_ros.models.generator import Generator  # noqa: E402
-from gsc_ros.models.prior import Facts  # noqa: E402
-from gsc_ros.models.sampling import draw_noise, integrate  # noqa: E402
-from gsc_ros.models.stock import load as stock_load  # noqa: E402
-from gsc_ros.models.stock.families import FAMILIES, UnknownPriorError  # noqa: E402
-from gsc_ros.models.stock.load import load_stock_prior, quantisation  # noqa: E402
-from gsc_ros.models.stock.prior import StockPrior  # noqa: E402
-from gsc_ros.models.stock.settings import StockSettings  # noqa: E402
+from gsc_ros.prior.consistency import SentPlanes  # noqa: E402
+from gsc_ros.prior.embedded import Facts  # noqa: E402
+from gsc_ros.prior.generator import Generator  # noqa: E402
+from gsc_ros.prior.sampling import draw_noise, integrate  # noqa: E402
+from gsc_ros.prior.stock import load as stock_load  # noqa: E402
+from gsc_ros.prior.stock.families import FAMILIES, UnknownPriorError  # noqa: E402
+from gsc_ros.prior.stock.load import load_stock_prior, quantisation  # noqa: E402
+from gsc_ros.prior.stock.prior import StockPrior  # noqa: E402
+from gsc_ros.prior.stock.settings import StockSettings  # noqa: E402
 import stock_models  # noqa: E402
 import torch  # noqa: E402
 
@@ -93,7 +93,7 @@ def test_pure_noise_gives_what_the_pipeline_itself_makes(name: str, make: Make) 
 
 def diffusers_picture(prior: StockPrior, name: str, noise: torch.Tensor, steps: int
                       ) -> torch.Tensor:
-    from gsc_ros.models.stock.family import patches, tokens
+    from gsc_ros.prior.stock.family import patches, tokens
     pipe = prior.family.pipe
     extra: dict[str, Any] = {'guidance_scale': prior.family.guidance}
     latents = noise
@@ -143,7 +143,7 @@ def test_texts_are_encoded_once_while_the_caption_stands(
 
 
 def test_cameras_in_one_batch_get_the_pictures_that_they_get_alone(make: Make) -> None:
-    from gsc_ros.models.generator import Job
+    from gsc_ros.prior.generator import Job
     prior = make('FluxPipeline')
     jobs = [Job(picture(), Facts(0.01, 2, 'a dog'), 1), Job(picture(48, 64), Facts(0.01, 2), 1),
             Job(picture()[::-1].copy(), Facts(0.04, 2, 'a long caption of a cat'), 2)]

@@ -15,11 +15,11 @@ import pytest
 
 pytest.importorskip('huggingface_hub')
 
-from gsc_ros.models.stock import hub as stock_hub  # noqa: E402
-from gsc_ros.models.stock.catalogue import KNOWN, measure_folder  # noqa: E402
-from gsc_ros.models.stock.families import FAMILIES, UnknownPriorError  # noqa: E402
-from gsc_ros.models.stock.hub import fetch, FetchError, look_up  # noqa: E402
-from gsc_ros.models.stock.settings import FULL, INT4, INT8  # noqa: E402
+from gsc_ros.prior.stock import hub as stock_hub  # noqa: E402
+from gsc_ros.prior.stock.catalogue import KNOWN, measure_folder  # noqa: E402
+from gsc_ros.prior.stock.families import FAMILIES, UnknownPriorError  # noqa: E402
+from gsc_ros.prior.stock.hub import fetch, FetchError, look_up  # noqa: E402
+from gsc_ros.prior.stock.settings import FULL, INT4, INT8  # noqa: E402
 
 ID = 'somebody/tiny-z-image'
 INDEX = ('{"_class_name": "ZImagePipeline", "transformer": ["diffusers", "X"], '

@@ -10,12 +10,12 @@ import pytest
 
 torch = pytest.importorskip('torch')
 
-from gsc_ros.models.correction import Correction, descend, pull  # noqa: E402
-from gsc_ros.models.generator import Generator  # noqa: E402
-from gsc_ros.models.prior import Facts, Running  # noqa: E402
-from gsc_ros.models.sampling import draw_noise, integrate, shifted  # noqa: E402
-from gsc_ros.models.stock.start import start_time  # noqa: E402
-from gsc_ros.models.stock.words import prompt  # noqa: E402
+from gsc_ros.prior.correction import Correction, descend, pull  # noqa: E402
+from gsc_ros.prior.embedded import Facts, Running  # noqa: E402
+from gsc_ros.prior.generator import Generator  # noqa: E402
+from gsc_ros.prior.sampling import draw_noise, integrate, shifted  # noqa: E402
+from gsc_ros.prior.stock.start import start_time  # noqa: E402
+from gsc_ros.prior.stock.words import prompt  # noqa: E402
 from torch import Tensor  # noqa: E402
 
 MEAN, SPREAD = 0.1, 0.2     # so that no picture leaves -1..1, where it would be clipped

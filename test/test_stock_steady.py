@@ -4,15 +4,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from gsc_ros.evaluation.flicker import flicker
+from gsc_ros.evaluation.judges.flicker import flicker
 import numpy as np
 import pytest
 
 torch = pytest.importorskip('torch')
 
-from gsc_ros.models.generator import Generator, load_prior  # noqa: E402
-from gsc_ros.models.prior import FlowPrior  # noqa: E402
-from gsc_ros.models.steady import LastPicture, Making, STILL  # noqa: E402
+from gsc_ros.prior.embedded import FlowPrior  # noqa: E402
+from gsc_ros.prior.generator import Generator, load_prior  # noqa: E402
+from gsc_ros.prior.steady import LastPicture, Making, STILL  # noqa: E402
 
 SHAPE = (64, 96)
 ALL = np.ones(SHAPE, bool)
@@ -46,8 +46,8 @@ def prior(request: pytest.FixtureRequest) -> FlowPrior:
     if request.param == 'embedded':
         return load_prior()
     pytest.importorskip('diffusers')
-    from gsc_ros.models.stock.families import FAMILIES
-    from gsc_ros.models.stock.prior import StockPrior
+    from gsc_ros.prior.stock.families import FAMILIES
+    from gsc_ros.prior.stock.prior import StockPrior
     import stock_models
     pipe = stock_models.tiny('FluxPipeline')
     return StockPrior(FAMILIES['FluxPipeline'](pipe, torch.float32))

@@ -71,8 +71,8 @@ def _detector(args: argparse.Namespace) -> Any:
     if args.detector == 'none':
         return None
     if args.detector.endswith('.onnx'):
-        from gsc_ros.evaluation.onnx_detector import OnnxDetector
+        from gsc_ros.evaluation.judges.onnx_detector import OnnxDetector
         return OnnxDetector(Path(args.detector))
-    from gsc_ros.models.detector import DEFAULT_SOURCE, load_detector
+    from gsc_ros.scene.detector import DEFAULT_SOURCE, load_detector
     return load_detector(DEFAULT_SOURCE if args.detector == 'auto' else args.detector,
                          args.device)

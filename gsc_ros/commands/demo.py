@@ -42,8 +42,8 @@ def run(args: argparse.Namespace) -> int:
     """Run the demo; 0 if pictures arrived (errors are raised and become 1)."""
     from gsc_ros.demo.session import DemoOptions, run_demo
     from gsc_ros.demo.statistics import table
-    from gsc_ros.runner import sigterm_as_interrupt
-    from gsc_ros.sources import default_clip
+    from gsc_ros.media.sources import default_clip
+    from gsc_ros.runtime.processes import sigterm_as_interrupt
     options = DemoOptions(
         input=args.input or str(default_clip()), output=args.output, kbps=args.kbps,
         seconds=args.seconds, coder=args.coder, max_bytes=args.max_bytes, rate=args.rate,

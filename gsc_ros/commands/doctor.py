@@ -11,8 +11,8 @@ import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from gsc_ros.models.generator import Generator
-    from gsc_ros.models.stock.catalogue import Known
+    from gsc_ros.prior.generator import Generator
+    from gsc_ros.prior.stock.catalogue import Known
 
 _PACKAGES = ('torch', 'diffusers', 'transformers', 'accelerate', 'bitsandbytes', 'av', 'rclpy',
              'ultralytics', 'onnxruntime')
@@ -32,8 +32,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Print versions, devices, what fits, and measured times."""
-    from gsc_ros.models.stock.catalogue import KNOWN, measure_folder
-    from gsc_ros.models.stock.load import find_prior
+    from gsc_ros.prior.stock.catalogue import KNOWN, measure_folder
+    from gsc_ros.prior.stock.load import find_prior
     print('\n'.join(versions()))
     device, memory = best_device(args.device)
     print(f'\nmeasured on {device}, {memory:.1f} GiB of memory')
@@ -72,8 +72,8 @@ def best_device(wanted: str | None = None) -> tuple[str, float]:
 
 def fit_table(known: Sequence[Known], memory: float, device: str) -> Iterator[str]:
     """Markdown rows: GiB that each model needs, in bold where this machine has them."""
-    from gsc_ros.models.stock.catalogue import BFLOAT16, FLOAT32
-    from gsc_ros.models.stock.settings import WEIGHTS
+    from gsc_ros.prior.stock.catalogue import BFLOAT16, FLOAT32
+    from gsc_ros.prior.stock.settings import WEIGHTS
     on_cpu = device.startswith('cpu')   # where there is nothing to quantise with or offload from
     full = FLOAT32 if on_cpu else BFLOAT16
     ways = [(weights, offload) for weights in WEIGHTS for offload in (False, True)]
@@ -89,7 +89,7 @@ def fit_table(known: Sequence[Known], memory: float, device: str) -> Iterator[st
 
 def timing(prior: str, device: str) -> str:
     """Load a prior and run it on a picture of 640x480; say how long that took."""
-    from gsc_ros.models.generator import load_generator
+    from gsc_ros.prior.generator import load_generator
     begin = time.perf_counter()
     generator = load_generator(prior, device)
     loaded = time.perf_counter() - begin

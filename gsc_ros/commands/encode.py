@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from gsc_ros.codec.regions import Focus, STRENGTH
 from gsc_ros.commands.files import output_paths
-from gsc_ros.sources import read_picture
+from gsc_ros.media.sources import read_picture
 from tqdm import tqdm
 
 if TYPE_CHECKING:
-    from gsc_ros.models.describe import Describe
+    from gsc_ros.scene.describe import Describe
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _describer(args: argparse.Namespace) -> Describe:
-    from gsc_ros.models.describe import load_describe, NONE
+    from gsc_ros.scene.describe import load_describe, NONE
     if args.no_text:
         return load_describe(NONE, NONE)
     if args.caption is None:

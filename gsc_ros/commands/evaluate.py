@@ -74,7 +74,7 @@ def _add_what(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_judges(parser: argparse.ArgumentParser) -> None:
-    from gsc_ros.evaluation.judges import MEASURES
+    from gsc_ros.evaluation.judges.judge import MEASURES
     parser.add_argument('--detector', type=Path, metavar='FILE',
                         help="ONNX file that judges detections (default: the node's own)")
     parser.add_argument('--no-detection', action='store_true', help='leave detection out')
@@ -103,9 +103,9 @@ def run(args: argparse.Namespace) -> int:
     """Measure, write the report and print its table; 0 if all was readable."""
     from gsc_ros.evaluation.engine import evaluate
     from gsc_ros.evaluation.executors import open_executor
-    from gsc_ros.evaluation.report import write_report
+    from gsc_ros.evaluation.report.write import write_report
     from gsc_ros.evaluation.rows import ROWS
-    from gsc_ros.runner import sigterm_as_interrupt
+    from gsc_ros.runtime.processes import sigterm_as_interrupt
     # 1. what there is, and what is to be done with it
     inputs, plan = _plan(args)
     settings = _settings(args, plan)
@@ -128,7 +128,7 @@ def _plan(args: argparse.Namespace) -> tuple[list[Input], Plan]:
     from gsc_ros.evaluation.engine import Plan
     from gsc_ros.evaluation.inputs_find import as_streams, find_inputs
     from gsc_ros.evaluation.streaming import LiveSettings
-    from gsc_ros.sources import DEFAULT_FOLDER_RATE
+    from gsc_ros.media.sources import DEFAULT_FOLDER_RATE
     _check_ranges(args)
     bpp = parse_rates('--bpp', args.bpp, 0.001, 8)
     kbps = parse_rates('--kbps', args.kbps, 0.1, 1e5)
@@ -159,7 +159,7 @@ def _check_ranges(args: argparse.Namespace) -> None:
 
 
 def _settings(args: argparse.Namespace, plan: Plan) -> WorkSettings:
-    from gsc_ros.evaluation.judges import DETECTION, JudgeSettings, why_missing
+    from gsc_ros.evaluation.judges.judge import DETECTION, JudgeSettings, why_missing
     from gsc_ros.evaluation.streaming import LiveSettings
     from gsc_ros.evaluation.work import WorkSettings
     measures = []

@@ -16,7 +16,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Show licence and size, fetch, check, and say how to use it."""
-    from gsc_ros.models.stock.hub import fetch, look_up
+    from gsc_ros.prior.stock.hub import fetch, look_up
     model = look_up(args.id)
     print(f'{model.hub_id} at {model.commit[:12]}: licence {model.licence}, '
           f'{len(model.files)} files, {model.size / 1e9:.1f} GB')

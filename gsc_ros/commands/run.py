@@ -13,9 +13,9 @@ import time
 from typing import Any
 
 from gsc_ros.codec.errors import InvalidInputError, MissingDependencyError
-from gsc_ros.nodes import topics
-from gsc_ros.nodes.tables import ENCODER, LINK
-from gsc_ros.runner import (
+from gsc_ros.parameters import topics
+from gsc_ros.parameters.tables import ENCODER, LINK
+from gsc_ros.runtime.processes import (
     base_specs,
     loopback_specs,
     NodeSpec,

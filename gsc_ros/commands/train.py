@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     if args.data is None:
         raise InvalidInputError('--data', None, 'pictures, for every stage but export')
     if args.stage == 'detector':
-        from gsc_ros.training.detector import run as train_detector
+        from gsc_ros.training.detector.stage import run as train_detector
         if args.config is not None:
             raise InvalidInputError('--config', args.config, 'stages other than the detector')
         train_detector(args.data, args.runs / 'detector', args.steps, teacher=args.detector,
@@ -69,5 +69,5 @@ def run(args: argparse.Namespace) -> int:
 def _labeller(file: Path | None) -> Any:
     if file is None:
         return None
-    from gsc_ros.evaluation.onnx_detector import OnnxDetector
+    from gsc_ros.evaluation.judges.onnx_detector import OnnxDetector
     return OnnxDetector(file, confidence=0.3, threads=1)

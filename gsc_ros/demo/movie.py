@@ -9,8 +9,8 @@ from typing import Any
 import av
 from gsc_ros.codec.objects import SceneObject
 from gsc_ros.demo.recording import VIEWS
-from gsc_ros.nodes.overlay import draw_objects
-from gsc_ros.sources import read_picture
+from gsc_ros.media.overlay import draw_objects
+from gsc_ros.media.sources import read_picture
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from gsc_ros.codec.classes import COCO_NAMES
 from gsc_ros.demo.recording import CAMERA, DECODED, PLAIN
-from gsc_ros.sources import read_picture
+from gsc_ros.media.sources import read_picture
 from PIL import Image
 
 _MARK = '/*DATA*/null'

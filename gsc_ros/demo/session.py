@@ -24,11 +24,11 @@ from gsc_ros.demo.recording import (
     RECEIVED,
 )
 from gsc_ros.demo.statistics import statistics
-from gsc_ros.nodes import topics
-from gsc_ros.nodes.player_table import PLAYER, RECORDER
-from gsc_ros.nodes.tables import ENCODER, LINK
-from gsc_ros.runner import loopback_specs, NodeSpec, POLL_S, ProcessGroup
-from gsc_ros.sources import open_source, TOPIC_PREFIX
+from gsc_ros.media.sources import open_source, TOPIC_PREFIX
+from gsc_ros.parameters import topics
+from gsc_ros.parameters.player import PLAYER, RECORDER
+from gsc_ros.parameters.tables import ENCODER, LINK
+from gsc_ros.runtime.processes import loopback_specs, NodeSpec, POLL_S, ProcessGroup
 from tqdm import tqdm
 
 STARTUP_S = 180.0   # loading networks on a busy small computer

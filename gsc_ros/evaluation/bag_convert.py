@@ -7,15 +7,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gsc_ros.budget import ByteBudget
+from gsc_ros.budget.byte_budget import ByteBudget
 from gsc_ros.codec.errors import BudgetError, InvalidInputError
-from gsc_ros.evaluation import bag_types
-from gsc_ros.evaluation.bag_reader import Bag, Message, picture_topics, read_message, Topic
 from gsc_ros.evaluation.candidates import OurCodec, OurCodecs
-from gsc_ros.evaluation.detection import Detects
+from gsc_ros.evaluation.judges.detection import Detects
 from gsc_ros.evaluation.streaming import LiveSettings, Stream
-from gsc_ros.nodes import topics as names
-from gsc_ros.nodes.images import picture_from_compressed, picture_from_image, shrink_to_width
+from gsc_ros.media import bag_types
+from gsc_ros.media.bag_reader import Bag, Message, picture_topics, read_message, Topic
+from gsc_ros.media.images import picture_from_compressed, picture_from_image, shrink_to_width
+from gsc_ros.parameters import topics as names
 from tqdm import tqdm
 
 
@@ -87,7 +87,7 @@ def convert(source: Path, target: Path, ours: OurCodecs, detector: Detects | Non
 class _Conversion:
     def __init__(self, bag: Bag, target: Path, cameras: dict[str, _Camera],
                  detector: Detects | None, settings: ConvertSettings) -> None:
-        from gsc_ros.demo.packet_bag import STORAGE
+        from gsc_ros.media.packet_bag import STORAGE
         from rosbags.rosbag2 import Writer
         self._bag, self._cameras, self._detector = bag, cameras, detector
         self._settings, self._done = settings, Converted()

@@ -10,14 +10,14 @@ from typing import Any, TYPE_CHECKING
 from gsc_ros.codec.errors import BudgetError, InvalidInputError
 from gsc_ros.codec.objects import SceneObject
 from gsc_ros.codec.regions import Focus, NOWHERE
-from gsc_ros.evaluation.detection import matches
+from gsc_ros.evaluation.judges.detection import matches
 import numpy as np
 
 if TYPE_CHECKING:
     from gsc_ros.decoder import DecodedPicture, SemanticDecoder
     from gsc_ros.encoder import SemanticEncoder
-    from gsc_ros.evaluation.judges import Measure
-    from gsc_ros.models.describe import Describe
+    from gsc_ros.evaluation.judges.judge import Measure
+    from gsc_ros.scene.describe import Describe
 
 Clock = Callable[[], float]
 SOURCE, PLAIN, REGENERATED, PEER = VARIANTS = 'source', 'plain', 'regenerated', 'peer'
@@ -185,7 +185,7 @@ def load_ours(codecs: Sequence[OurCodec], device: str) -> OurCodecs:
     from gsc_ros.encoder import SemanticEncoder
     describe = None
     if any(c.describes for c in codecs):
-        from gsc_ros.models.describe import load_describe
+        from gsc_ros.scene.describe import load_describe
         describe = load_describe(device=device)
     encoders = {coder: SemanticEncoder(coder, device) for coder in {c.coder for c in codecs}}
     return OurCodecs(encoders, SemanticDecoder(device), describe)
@@ -209,7 +209,7 @@ def recall(sent: Words, words: Words, wanted: Sequence[SceneObject]) -> dict[str
 def peer_still(name: str, picture: np.ndarray, max_bytes: int, distance: Measure | None
                ) -> Candidate:
     """Code with a standard codec at its best scale and quality."""
-    from gsc_ros.evaluation import peers
+    from gsc_ros.evaluation.peers import stills as peers
     result = peers.code_still(name, picture, max_bytes, distance=distance)
     return Candidate(name, result.decoded, result.bytes, result.payload_bytes, PEER,
                      result.encode_s, result.decode_s, as_table(result.detail))
@@ -227,8 +227,8 @@ def check_codecs(names: Sequence[str]) -> None:
 
     :raises InvalidInputError: otherwise, listing the names.
     """
-    from gsc_ros.evaluation.peers import PEERS
-    from gsc_ros.evaluation.video_codecs import VIDEO
+    from gsc_ros.evaluation.peers.stills import PEERS
+    from gsc_ros.evaluation.peers.video_codecs import VIDEO
     known = [*PEERS, *VIDEO]
     unknown = [name for name in names if parse_codec(name) is None and name not in known]
     if unknown or not names:

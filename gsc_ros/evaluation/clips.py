@@ -16,8 +16,8 @@ from gsc_ros.evaluation.candidates import (
     SOURCE,
     Words,
 )
-from gsc_ros.evaluation.flicker import flicker, still_mask
 from gsc_ros.evaluation.instruments import add, add_source, Instruments
+from gsc_ros.evaluation.judges.flicker import flicker, still_mask
 from gsc_ros.evaluation.streaming import send_clip, Sent
 from gsc_ros.evaluation.work import Item, Result
 import numpy as np
@@ -77,7 +77,7 @@ def measure_segment(tools: Instruments, item: Item) -> Result:
 
 def _read(tools: Instruments, item: Item) -> _Segment:
     """Decode the pictures, as small as the robot would make them."""
-    from gsc_ros.nodes.images import shrink_to_width
+    from gsc_ros.media.images import shrink_to_width
     width = tools.settings.live.max_width
     frames = [shrink_to_width(shot.read(), width) for shot in item.shots]
     shapes = {frame.shape for frame in frames}
@@ -103,7 +103,7 @@ def _stream_fields(segment: _Segment, shown: Shown, place: int, target: float, r
 
 
 def _peer(tools: Instruments, name: str, segment: _Segment, kbps: float) -> Shown:
-    from gsc_ros.evaluation import video
+    from gsc_ros.evaluation.peers import clips as video
     clip = video.code_clip(name, segment.frames, segment.fps, kbps,
                            distance=tools.judge.quick_distance,
                            overhead_bytes=tools.settings.live.overhead_bytes)

@@ -118,7 +118,7 @@ def _items(inputs: Sequence[Input], plan: Plan, outcome: Outcome) -> Iterator[It
 
 def _pictures(item: Input, plan: Plan) -> Iterator[Item]:
     """Each picture on its own."""
-    from gsc_ros.evaluation.peers import PEERS
+    from gsc_ros.evaluation.peers.stills import PEERS
     tasks = _tasks([c for c in plan.codecs if parse_codec(c) or c in PEERS], plan.bpp)
     pace = Pace(plan.picture_rate, plan.seconds) if item.stream else Pace()
     for number, shot in enumerate(item.shots(pace)):
@@ -133,7 +133,7 @@ def _tasks(codecs: Sequence[str], rates: Sequence[float]) -> tuple[Task, ...]:
 
 def _segments(item: Input, plan: Plan) -> Iterator[Item]:
     """Take some seconds at a time."""
-    from gsc_ros.evaluation.video_codecs import VIDEO
+    from gsc_ros.evaluation.peers.video_codecs import VIDEO
     tasks = _tasks([c for c in plan.codecs if parse_codec(c) or c in VIDEO], plan.kbps)
     for number, shots in enumerate(_cut(item.shots(Pace(plan.fps, plan.seconds)), plan)):
         seconds = (shots[-1].time_ns - shots[0].time_ns) / SECOND_NS
@@ -160,7 +160,7 @@ def _shrunk(shot: Shot, max_width: int) -> Shot:
     """Pixels are scaled at once as the robot does it, so that they take less memory."""
     if shot.kind != 'pixels':
         return shot
-    from gsc_ros.nodes.images import shrink_to_width
+    from gsc_ros.media.images import shrink_to_width
     return replace(shot, data=shrink_to_width(shot.read(), max_width))
 
 

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from gsc_ros.codec.errors import GscError, InvalidInputError, MissingDependencyError
 from gsc_ros.evaluation.work import Item, Result, WorkSettings
 from gsc_ros.evaluation.worker import Worker
-from gsc_ros.process import keep_freed_memory
+from gsc_ros.runtime.tuning import keep_freed_memory
 
 ENGINES = ('local', 'ray')
 Answer = Callable[[], Result]

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Protocol
 
 from gsc_ros.codec.errors import InvalidInputError
-from gsc_ros.evaluation.bag_reader import Bag, header_stamp_ns, read_picture_message
-from gsc_ros.sources import decode_picture, read_picture, VideoSource
+from gsc_ros.media.bag_reader import Bag, header_stamp_ns, read_picture_message
+from gsc_ros.media.sources import decode_picture, read_picture, VideoSource
 import numpy as np
 
 SECOND_NS = 10 ** 9

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gsc_ros.codec.errors import InvalidInputError
-from gsc_ros.evaluation.bag_reader import Bag, BAG_SUFFIXES, picture_topics
 from gsc_ros.evaluation.inputs import BagInput, FolderInput, Input, StillInput, VideoInput
-from gsc_ros.sources import PICTURE_SUFFIXES, VideoSource
+from gsc_ros.media.bag_reader import Bag, BAG_SUFFIXES, picture_topics
+from gsc_ros.media.sources import PICTURE_SUFFIXES, VideoSource
 import numpy as np
 
 VIDEO_SUFFIXES = ('.mp4', '.avi', '.mkv', '.mov', '.webm', '.m4v', '.mpg', '.mpeg', '.ts', '.y4m')

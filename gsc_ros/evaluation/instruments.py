@@ -13,7 +13,7 @@ from gsc_ros.evaluation.candidates import (
     Words,
 )
 from gsc_ros.evaluation.inputs import Shot
-from gsc_ros.evaluation.judges import Judge
+from gsc_ros.evaluation.judges.judge import Judge
 from gsc_ros.evaluation.rows import Row
 from gsc_ros.evaluation.work import Item, Result, WorkSettings
 import numpy as np

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gsc_ros.budget import BudgetSettings, ByteBudget
+from gsc_ros.budget.byte_budget import BudgetSettings, ByteBudget
 from gsc_ros.codec.errors import BudgetError
 from gsc_ros.codec.references import ReceiverReferences, SenderReferences, SEQUENCES
 from gsc_ros.evaluation.candidates import (
@@ -17,13 +17,13 @@ from gsc_ros.evaluation.candidates import (
     PLAIN,
     Words,
 )
-from gsc_ros.models.scene_change import SceneChange
-from gsc_ros.nodes.tables import ENCODER
+from gsc_ros.parameters.tables import ENCODER
+from gsc_ros.scene.change import SceneChange
 import numpy as np
 
 if TYPE_CHECKING:
     from gsc_ros.decoder import DecodedPicture
-    from gsc_ros.models.steady import LastPicture
+    from gsc_ros.prior.steady import LastPicture
 
 _CAMERA = 'camera'
 
@@ -120,7 +120,7 @@ class Stream:
 
 
 def _last_picture() -> LastPicture:
-    from gsc_ros.models.steady import LastPicture  # with torch, which plain pictures do without
+    from gsc_ros.prior.steady import LastPicture  # with torch, which plain pictures do without
     return LastPicture()
 
 

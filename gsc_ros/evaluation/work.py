@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from gsc_ros.evaluation.inputs import Shot
-from gsc_ros.evaluation.judges import JudgeSettings
+from gsc_ros.evaluation.judges.judge import JudgeSettings
 from gsc_ros.evaluation.rows import Row
 from gsc_ros.evaluation.streaming import LiveSettings
 

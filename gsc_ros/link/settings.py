@@ -4,10 +4,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from gsc_ros.codec.errors import InvalidInputError
-from gsc_ros.link import fec
-from gsc_ros.link.blobs import MAX_PACKET, PICTURE_BYTES
-from gsc_ros.link.crypto import KEY_BYTES, SEALED_BYTES
-from gsc_ros.link.wire import (
+from gsc_ros.link.wire import fec
+from gsc_ros.link.wire.blobs import MAX_PACKET, PICTURE_BYTES
+from gsc_ros.link.wire.crypto import KEY_BYTES, SEALED_BYTES
+from gsc_ros.link.wire.datagrams import (
     FRAGMENT_BYTES,
     Kind,
     MAX_DATAGRAM,

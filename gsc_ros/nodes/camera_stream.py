@@ -8,15 +8,15 @@ from gsc_ros.codec.bitstream import unpack
 from gsc_ros.codec.objects import SceneObject
 from gsc_ros.codec.references import SenderReferences
 from gsc_ros.codec.regions import Focus
-from gsc_ros.models.scene_change import make_thumbnail, scene_distance
-from gsc_ros.nodes import topics
+from gsc_ros.link.session.control import WHOLE_PICTURE
+from gsc_ros.media.images import Picture
 from gsc_ros.nodes.declare import NodeParameters
 from gsc_ros.nodes.diagnostics import Counters
 from gsc_ros.nodes.feedback import Advice, Feedback, NO_ADVICE
-from gsc_ros.nodes.images import Picture
 from gsc_ros.nodes.lifecycle import GscNode
 from gsc_ros.nodes.qos import latched_qos, output_qos
-from gsc_ros.nodes.stream_control import WHOLE_PICTURE
+from gsc_ros.parameters import topics
+from gsc_ros.scene.change import make_thumbnail, scene_distance
 import numpy as np
 from rclpy.publisher import Publisher
 from sensor_msgs.msg import CameraInfo

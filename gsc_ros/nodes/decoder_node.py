@@ -14,22 +14,22 @@ from gsc_msgs.msg import ObjectArray, SemanticFrame, StreamInfo, StreamRequest
 from gsc_ros.codec.bitstream import unpack
 from gsc_ros.codec.errors import GscError
 from gsc_ros.codec.references import MissingReferenceError, ReceiverReferences
+from gsc_ros.media.images import image_from_picture
 from gsc_ros.models.assets import EMBEDDED
-from gsc_ros.nodes import topics
 from gsc_ros.nodes.diagnostics import Counters
-from gsc_ros.nodes.images import image_from_picture
 from gsc_ros.nodes.lifecycle import GscNode, run_node
 from gsc_ros.nodes.messages import object_array, scale_camera_info, stamp_ns
 from gsc_ros.nodes.qos import input_qos, latched_qos, output_qos
-from gsc_ros.nodes.tables import DECODER
-from gsc_ros.nodes.worker import Backlogs, Worker
+from gsc_ros.parameters import topics
+from gsc_ros.parameters.tables import DECODER
+from gsc_ros.runtime.worker import Backlogs, Worker
 from rclpy.publisher import Publisher
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header, String
 
 if TYPE_CHECKING:
     from gsc_ros.decoder import DecodedPicture
-    from gsc_ros.models.steady import LastPicture
+    from gsc_ros.prior.steady import LastPicture
 
 SEQUENCES = 1 << 16
 MOST_WAITING = 32  # packets of one stream
@@ -281,7 +281,7 @@ class DecoderNode(GscNode):
             self._load()
             return False
         if stream.last is None:
-            from gsc_ros.models.steady import LastPicture
+            from gsc_ros.prior.steady import LastPicture
             stream.last = LastPicture()
         return wanted
 

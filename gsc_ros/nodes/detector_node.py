@@ -9,15 +9,15 @@ from typing import Any
 
 from gsc_msgs.msg import ObjectArray
 from gsc_ros.codec.errors import GscError
-from gsc_ros.nodes import topics
+from gsc_ros.media.images import image_from_picture, picture_from_image
+from gsc_ros.media.overlay import draw_objects
 from gsc_ros.nodes.diagnostics import Counters
-from gsc_ros.nodes.images import image_from_picture, picture_from_image
 from gsc_ros.nodes.lifecycle import GscNode, run_node
 from gsc_ros.nodes.messages import DETECTION_ARRAY, detection_array, object_array
-from gsc_ros.nodes.overlay import draw_objects
 from gsc_ros.nodes.qos import input_qos, output_qos
-from gsc_ros.nodes.tables import DETECTOR
-from gsc_ros.nodes.worker import LatestSlots, Worker
+from gsc_ros.parameters import topics
+from gsc_ros.parameters.tables import DETECTOR
+from gsc_ros.runtime.worker import LatestSlots, Worker
 from rclpy.publisher import Publisher
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import Image
@@ -67,7 +67,7 @@ class DetectorNode(GscNode):
 
     def setup(self) -> None:
         """Load the detector; make the publishers."""
-        from gsc_ros.models.detector import load_detector
+        from gsc_ros.scene.detector import load_detector
 
         values = self.parameters
         source = {} if values['detector'] == 'auto' else {'source': values['detector']}

@@ -6,7 +6,7 @@ import threading
 import time
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
-from gsc_ros.nodes.topics import DIAGNOSTICS
+from gsc_ros.parameters.topics import DIAGNOSTICS
 from rclpy.node import Node
 
 

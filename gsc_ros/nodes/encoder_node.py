@@ -8,26 +8,26 @@ import time
 from typing import Any
 
 from gsc_msgs.msg import StreamFeedback
-from gsc_ros.budget import BudgetSettings, ByteBudget
+from gsc_ros.budget.byte_budget import BudgetSettings, ByteBudget
 from gsc_ros.codec.errors import BudgetError, GscError, InvalidInputError
 from gsc_ros.codec.objects import SceneObject
-from gsc_ros.link.wire import RequestKind
-from gsc_ros.nodes import topics
-from gsc_ros.nodes.camera_stream import CameraStream
-from gsc_ros.nodes.diagnostics import Counters
-from gsc_ros.nodes.feedback import Advice
-from gsc_ros.nodes.images import (
+from gsc_ros.link.session.control import check_request
+from gsc_ros.link.wire.datagrams import RequestKind
+from gsc_ros.media.images import (
     Picture,
     picture_from_compressed,
     picture_from_image,
     shrink_to_width,
 )
+from gsc_ros.nodes.camera_stream import CameraStream
+from gsc_ros.nodes.diagnostics import Counters
+from gsc_ros.nodes.feedback import Advice
 from gsc_ros.nodes.lifecycle import GscNode, run_node
 from gsc_ros.nodes.qos import input_qos, output_qos
-from gsc_ros.nodes.scene import RefreshRule, SceneWatcher
-from gsc_ros.nodes.stream_control import check_request
-from gsc_ros.nodes.tables import ENCODER
-from gsc_ros.nodes.worker import LatestSlots, Worker
+from gsc_ros.parameters import topics
+from gsc_ros.parameters.tables import ENCODER
+from gsc_ros.runtime.worker import LatestSlots, Worker
+from gsc_ros.scene.watcher import RefreshRule, SceneWatcher
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
@@ -58,7 +58,7 @@ class EncoderNode(GscNode):
         values = self.parameters
         self._encoder = SemanticEncoder(values['coder'], values['device'])
         if (values['detector'], values['caption_source']) != ('none', 'none'):
-            from gsc_ros.models.describe import load_describe
+            from gsc_ros.scene.describe import load_describe
             self._describe = load_describe(values['detector'], values['caption_source'],
                                            values['device'], values['detector_confidence'])
         self._cameras = {topic: CameraStream(self, topic) for topic in values['cameras']}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import threading
 from typing import Any, Protocol
 
-from gsc_ros.nodes.stream_control import Control
+from gsc_ros.link.session.control import Control
 
 # The link says something once a second: after this long it is gone.
 EXPIRY_NS = 5_000_000_000

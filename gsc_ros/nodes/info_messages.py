@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from gsc_msgs.msg import StreamInfo
-from gsc_ros.nodes.info_wire import Calibration, InfoFacts
+from gsc_ros.link.wire.stream_info import Calibration, InfoFacts
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 

@@ -12,9 +12,9 @@ from typing import Any
 from gsc_ros.codec.errors import GscError
 from gsc_ros.nodes.declare import NodeParameters
 from gsc_ros.nodes.diagnostics import Counters, Diagnostics
-from gsc_ros.nodes.parameters import Table
-from gsc_ros.nodes.worker import in_passing
-from gsc_ros.process import keep_freed_memory, share_cpus
+from gsc_ros.parameters.table import Table
+from gsc_ros.runtime.tuning import keep_freed_memory, share_cpus
+from gsc_ros.runtime.worker import in_passing
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn

@@ -11,19 +11,19 @@ from typing import Any
 
 from gsc_msgs.msg import SemanticFrame, StreamInfo, StreamRequest
 from gsc_ros.codec.errors import GscError, InvalidInputError
-from gsc_ros.link.base import BaseEndpoint, Facts, Picture, Restarted, StreamFacts
+from gsc_ros.link.session.base import BaseEndpoint, Facts, Picture, Restarted, StreamFacts
+from gsc_ros.link.session.control import check_request
 from gsc_ros.link.settings import LinkSettings
-from gsc_ros.link.wire import Request
-from gsc_ros.nodes import topics
+from gsc_ros.link.wire.datagrams import Request
+from gsc_ros.link.wire.stream_info import unpack_info
 from gsc_ros.nodes.diagnostics import Counters
 from gsc_ros.nodes.info_messages import info_from_facts
-from gsc_ros.nodes.info_wire import unpack_info
 from gsc_ros.nodes.lifecycle import run_node
 from gsc_ros.nodes.link_end import LinkEndNode
-from gsc_ros.nodes.link_table import LINK_BASE, LINK_ROBOT, MAX_STREAMS
 from gsc_ros.nodes.messages import stamp_from_ns
 from gsc_ros.nodes.qos import latched_qos, output_qos
-from gsc_ros.nodes.stream_control import check_request
+from gsc_ros.parameters import topics
+from gsc_ros.parameters.link import LINK_BASE, LINK_ROBOT, MAX_STREAMS
 from rclpy.publisher import Publisher
 from rclpy.subscription import Subscription
 from std_msgs.msg import Header

@@ -8,15 +8,15 @@ import time
 from typing import Any, Generic, TypeVar
 
 from gsc_msgs.msg import LinkStatus
+from gsc_ros.link.io import Endpoint, LinkIo
+from gsc_ros.link.key_file import load_key
 from gsc_ros.link.settings import LinkSettings, LinkState
 from gsc_ros.link.transports import open_transport, Transport, TransportError
 from gsc_ros.nodes.diagnostics import Counters
-from gsc_ros.nodes.key_file import load_key
 from gsc_ros.nodes.lifecycle import GscNode
-from gsc_ros.nodes.link_io import Endpoint, LinkIo
 from gsc_ros.nodes.messages import link_status
-from gsc_ros.nodes.parameters import Table
 from gsc_ros.nodes.qos import output_qos
+from gsc_ros.parameters.table import Table
 from rclpy.publisher import Publisher
 
 End = TypeVar('End', bound=Endpoint)

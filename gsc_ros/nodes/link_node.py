@@ -6,12 +6,12 @@ import sys
 from typing import Any
 
 from gsc_msgs.msg import SemanticFrame, StreamInfo
-from gsc_ros.nodes import topics
+from gsc_ros.link.emulator import LinkModel, LinkSettings
 from gsc_ros.nodes.diagnostics import Counters
 from gsc_ros.nodes.lifecycle import GscNode, run_node
-from gsc_ros.nodes.link_model import LinkModel, LinkSettings
 from gsc_ros.nodes.qos import input_qos, latched_qos, output_qos
-from gsc_ros.nodes.tables import LINK
+from gsc_ros.parameters import topics
+from gsc_ros.parameters.tables import LINK
 from rclpy.publisher import Publisher
 from rclpy.serialization import serialize_message
 

@@ -13,20 +13,20 @@ from typing import Any
 from gsc_msgs.msg import SemanticFrame, StreamFeedback, StreamInfo
 from gsc_ros.codec.bitstream import unpack
 from gsc_ros.codec.errors import GscError
-from gsc_ros.link.blobs import PICTURE_BYTES
-from gsc_ros.link.robot import Acked, RefreshNeeded, Requested, RobotEndpoint, StreamFacts
+from gsc_ros.link.session.control import Control
+from gsc_ros.link.session.robot import Acked, RefreshNeeded, Requested, RobotEndpoint, StreamFacts
 from gsc_ros.link.settings import LinkSettings
-from gsc_ros.link.wire import Kind, Request
-from gsc_ros.nodes import topics
+from gsc_ros.link.wire.blobs import PICTURE_BYTES
+from gsc_ros.link.wire.datagrams import Kind, Request
+from gsc_ros.link.wire.stream_info import pack_info
 from gsc_ros.nodes.diagnostics import Counters
 from gsc_ros.nodes.info_messages import facts_from_info
-from gsc_ros.nodes.info_wire import pack_info
 from gsc_ros.nodes.lifecycle import run_node
 from gsc_ros.nodes.link_end import LinkEndNode
-from gsc_ros.nodes.link_table import LINK_BASE, LINK_ROBOT
 from gsc_ros.nodes.messages import stamp_ns
 from gsc_ros.nodes.qos import input_qos, latched_qos, output_qos
-from gsc_ros.nodes.stream_control import Control
+from gsc_ros.parameters import topics
+from gsc_ros.parameters.link import LINK_BASE, LINK_ROBOT
 from rclpy.publisher import Publisher
 from std_msgs.msg import Header
 

@@ -8,14 +8,20 @@ import time
 from typing import Any
 
 from gsc_ros.codec.errors import InvalidInputError
-from gsc_ros.nodes import topics
+from gsc_ros.media.images import compressed_from_picture, image_from_picture, shrink_to_width
+from gsc_ros.media.sources import (
+    DEFAULT_FOLDER_RATE,
+    open_source,
+    PictureSource,
+    thin,
+    TimedPicture,
+)
 from gsc_ros.nodes.diagnostics import Counters
-from gsc_ros.nodes.images import compressed_from_picture, image_from_picture, shrink_to_width
 from gsc_ros.nodes.lifecycle import GscNode, run_node
 from gsc_ros.nodes.messages import scale_camera_info
-from gsc_ros.nodes.player_table import PLAYER
 from gsc_ros.nodes.qos import output_qos
-from gsc_ros.sources import DEFAULT_FOLDER_RATE, open_source, PictureSource, thin, TimedPicture
+from gsc_ros.parameters import topics
+from gsc_ros.parameters.player import PLAYER
 from rclpy.publisher import Publisher
 from rclpy.utilities import try_shutdown
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image

@@ -9,14 +9,14 @@ from diagnostic_msgs.msg import DiagnosticArray
 from gsc_msgs.msg import ObjectArray, SemanticFrame
 from gsc_ros.codec.errors import InvalidInputError
 from gsc_ros.codec.objects import SceneObject
-from gsc_ros.demo.packet_bag import PacketBag
 from gsc_ros.demo.recording import CAMERA, DECODED, Limits, PLAIN, ReadPicture, Recording
-from gsc_ros.nodes import topics
+from gsc_ros.media.images import image_from_picture, picture_from_compressed, picture_from_image
+from gsc_ros.media.packet_bag import PacketBag
 from gsc_ros.nodes.diagnostics import Counters
-from gsc_ros.nodes.images import image_from_picture, picture_from_compressed, picture_from_image
 from gsc_ros.nodes.lifecycle import GscNode, run_node
-from gsc_ros.nodes.player_table import RECORDER
 from gsc_ros.nodes.qos import input_qos, output_qos
+from gsc_ros.parameters import topics
+from gsc_ros.parameters.player import RECORDER
 from rclpy.publisher import Publisher
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CompressedImage, Image

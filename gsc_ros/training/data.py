@@ -12,7 +12,7 @@ import zipfile
 
 from gsc_ros.codec.errors import InvalidInputError
 from gsc_ros.codec.objects import SceneObject
-from gsc_ros.sources import open_source
+from gsc_ros.media.sources import open_source
 import numpy as np
 from PIL import Image
 from tqdm import tqdm

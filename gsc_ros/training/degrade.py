@@ -1,11 +1,12 @@
 """Plain decodes to train the generator on: every coder at random rates."""
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import log2
 
 from gsc_ros.codec.bitstream import CoderId
-from gsc_ros.codec.hevc import coded_size, MAX_QUALITY, typical_quality
-from gsc_ros.codec.hevc_streams import decode_planes, encode_planes
+from gsc_ros.codec.hevc.coder import coded_size, MAX_QUALITY, typical_quality
+from gsc_ros.codec.hevc.streams import decode_planes, encode_planes
 from gsc_ros.codec.resample import enlarge, shrink
 from gsc_ros.models.learned_coder import LearnedCoder
 from gsc_ros.training.prior import Degraded
@@ -48,3 +49,18 @@ class Degrader:
         coded = learned.encode_at(crop, int(rng.integers(learned.top_quality + 1)))
         plain = learned.decode(coded, crop.shape[1], crop.shape[0])
         return Degraded(plain, 8 * len(coded.data) / crop[..., 0].size, CoderId.LEARNED)
+
+
+@dataclass(frozen=True)
+class Small:
+    """A coded picture at its own size, uint8 (h, w, 3) RGB, and the bits of its latent."""
+
+    picture: np.ndarray
+    bits: int
+
+
+def code_small(crop: np.ndarray, size: tuple[int, int], qp: int) -> Small:
+    """Shrink a crop (H, W, 3) uint8 to ``size`` (width, height), code and decode it."""
+    latent = encode_planes(shrink(crop, *size), qp)
+    picture = enlarge(decode_planes(latent, *size), *size)
+    return Small(picture, 8 * max(len(latent) - _CROP_BYTES, 2))

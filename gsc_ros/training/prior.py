@@ -9,11 +9,11 @@ from typing import Any
 from gsc_ros.codec.errors import InvalidInputError
 from gsc_ros.codec.objects import SceneObject
 from gsc_ros.models.autoencoder import Autoencoder
-from gsc_ros.models.captioner import Captioner
-from gsc_ros.models.grid import grid_pattern
-from gsc_ros.models.prior import Condition, EmbeddedPrior, PriorConfig
-from gsc_ros.models.sampling import draw_noise, integrate
 from gsc_ros.models.vgg import feature_distance, VggDistance
+from gsc_ros.prior.embedded import Condition, EmbeddedPrior, PriorConfig
+from gsc_ros.prior.grid import grid_pattern
+from gsc_ros.prior.sampling import draw_noise, integrate
+from gsc_ros.scene.captioner import Captioner
 from gsc_ros.training.critic import Critic
 from gsc_ros.training.data import PictureSet, random_window
 from gsc_ros.training.loop import moved

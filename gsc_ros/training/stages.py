@@ -12,15 +12,15 @@ from gsc_ros.codec.errors import CheckpointError, InvalidInputError
 from gsc_ros.models import checkpoint
 from gsc_ros.models.assets import AUTOENCODER_FILE, CONTEXT_FILE, PRIOR_FILE, TRANSFORM_FILE
 from gsc_ros.models.autoencoder import Autoencoder
-from gsc_ros.models.captioner import load_captioner
 from gsc_ros.models.learned import LearnedTransform
 from gsc_ros.models.learned_coder import LearnedCoder
-from gsc_ros.models.prior import EmbeddedPrior
 from gsc_ros.models.yolo import WEIGHTS as DETECTOR_FILE
-from gsc_ros.training import detector_export
+from gsc_ros.prior.embedded import EmbeddedPrior
+from gsc_ros.scene.captioner import load_captioner
 from gsc_ros.training.autoencoder import AutoencoderStage
 from gsc_ros.training.data import load_pictures
 from gsc_ros.training.degrade import Degrader
+from gsc_ros.training.detector import export as detector_export
 from gsc_ros.training.labels import Finder, label
 from gsc_ros.training.learned import learned_config, LearnedStage
 from gsc_ros.training.loop import LoopConfig, read_checkpoint, Stage, train

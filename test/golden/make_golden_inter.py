@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 
 from gsc_ros.codec.bitstream import unpack, VERSION
-from gsc_ros.codec.hevc_packets import decode_packet
+from gsc_ros.codec.hevc.packets import decode_packet
 from gsc_ros.codec.objects import SceneObject
 from gsc_ros.codec.references import ReceiverReferences, Reference, SenderReferences
 from gsc_ros.encoder import SemanticEncoder

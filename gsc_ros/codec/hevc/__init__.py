@@ -1,0 +1,1 @@
+"""The H.265 coder: pictures alone and predicted, headers stripped."""

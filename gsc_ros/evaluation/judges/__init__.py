@@ -1,0 +1,1 @@
+"""Figures of a decoded picture against its source."""

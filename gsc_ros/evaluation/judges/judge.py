@@ -1,0 +1,195 @@
+"""All figures of a decoded picture; what belongs to its source is worked out once."""
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+import importlib
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+from gsc_ros.codec.errors import InvalidInputError, MissingDependencyError
+from gsc_ros.codec.objects import SceneObject
+from gsc_ros.evaluation.judges import detection
+from gsc_ros.evaluation.judges.dino import DinoMetric
+from gsc_ros.evaluation.judges.kid import pack_features
+from gsc_ros.evaluation.judges.metrics import Memo, ms_ssim, MS_SSIM_MIN_SIDE, psnr
+import numpy as np
+
+Measure = Callable[[np.ndarray, np.ndarray], float]
+Figures = dict[str, float | None]
+DETECTION = 'detection'
+MEASURES = ('psnr', 'ms_ssim', 'vgg', 'dino', 'lpips', 'dists', DETECTION)
+# What piq fetches on first use: file names in torch's hub cache.
+_PIQ_WEIGHTS = {'lpips': ('vgg16-397923af.pth', 'lpips_weights.pt'),
+                'dists': ('vgg16-397923af.pth', 'dists_weights.pt')}
+_PIQ_CURE = 'pip install --no-deps piq, then once with a network: ' \
+            'python -c "import piq; piq.LPIPS(); piq.DISTS()"'
+
+
+@dataclass(frozen=True)
+class JudgeSettings:
+    """Which figures; ``detector`` is an ONNX file or None for the detector node's own."""
+
+    measures: tuple[str, ...] = MEASURES
+    detector: Path | None = None
+    labels: Path | None = None
+    device: str = 'cpu'
+
+
+def why_missing(measure: str) -> str:
+    """
+    Say what keeps a measure from being taken, empty if nothing; loads no weights.
+
+    :raises InvalidInputError: if there is no such measure.
+    """
+    if measure not in MEASURES:
+        raise InvalidInputError('measure', measure, ', '.join(MEASURES))
+    try:
+        if measure == 'vgg':
+            from gsc_ros.models.vgg import find_weights
+            find_weights()
+        elif measure == 'dino':
+            from gsc_ros.evaluation.judges.dino import find_weights
+            find_weights()
+        elif measure in _PIQ_WEIGHTS:
+            _check_piq(measure)
+    except MissingDependencyError as error:
+        return str(error)
+    return ''
+
+
+def _check_piq(measure: str) -> None:
+    if importlib.util.find_spec('piq') is None:
+        raise MissingDependencyError('piq', _PIQ_CURE)
+    import torch
+    cache = Path(torch.hub.get_dir()) / 'checkpoints'
+    for name in _PIQ_WEIGHTS[measure]:
+        if not (cache / name).is_file():
+            raise MissingDependencyError(f'{name} ({measure.upper()} weights)', _PIQ_CURE)
+
+
+def _load(measure: str, device: str, threads: int) -> Measure:
+    if measure == 'psnr':
+        return psnr
+    if measure == 'ms_ssim':
+        return ms_ssim
+    if measure == 'vgg':
+        from gsc_ros.evaluation.judges.metrics import VggMetric
+        return VggMetric(device)
+    if measure == 'dino':
+        return DinoMetric(threads)
+    return _load_piq(measure, device)
+
+
+def _load_piq(measure: str, device: str) -> Measure:
+    """LPIPS (Zhang et al., 2018) or DISTS (Ding et al., 2020) with their published weights."""
+    from gsc_ros.models.torchvision_shim import import_torchvision
+    import_torchvision()
+    import torch
+    piq = importlib.import_module('piq')
+    network = (piq.LPIPS if measure == 'lpips' else piq.DISTS)().to(device).eval()
+
+    def tensor(picture: np.ndarray) -> Any:
+        return torch.tensor(picture, device=device).permute(2, 0, 1)[None].float() / 255
+
+    def distance(picture: np.ndarray, reference: np.ndarray) -> float:
+        with torch.inference_mode():
+            return float(network(tensor(picture), tensor(reference)))
+    return distance
+
+
+def _structural_distance(picture: np.ndarray, source: np.ndarray) -> float:
+    if min(source.shape[:2]) < MS_SSIM_MIN_SIDE:
+        return -psnr(picture, source)
+    return 1 - ms_ssim(picture, source)
+
+
+class Judge:
+    """Works out the figures of candidates; keep one per process, it holds the networks."""
+
+    def __init__(self, settings: JudgeSettings, threads: int = 2) -> None:
+        """
+        Load what the settings ask for.
+
+        :raises MissingDependencyError: if a measure's weights are missing (see ``why_missing``).
+        """
+        self._measures = {m: _load(m, settings.device, threads)
+                          for m in settings.measures if m != DETECTION}
+        self._detector: detection.Detects | None = None
+        if DETECTION in settings.measures:
+            self._detector = detection.load_judge_detector(settings.detector, settings.device,
+                                                           threads)
+        self._labels = settings.labels
+        self._known: Memo[tuple[Figures, dict[str, Any]]] = Memo()
+        self._wanted: Memo[list[SceneObject]] = Memo()
+
+    @property
+    def distance(self) -> Measure | None:
+        """What peers choose their settings by: the VGG distance, where it is measured."""
+        return self._measures.get('vgg')
+
+    @property
+    def quick_distance(self) -> Measure:
+        """What video codecs choose their settings by: hundreds of pictures, so MS-SSIM."""
+        return _structural_distance
+
+    def judge(self, picture: np.ndarray, source: np.ndarray, stem: str = ''
+              ) -> tuple[Figures, dict[str, Any]]:
+        """
+        Return metrics and detections (see ``detection.pooled_map``) for a row.
+
+        :param stem: name of the label file, where there may be one.
+        """
+        return self._known.get(picture, source, lambda: self._judge(picture, source, stem))
+
+    def judge_source(self, source: np.ndarray, stem: str = '') -> tuple[Figures, dict[str, Any]]:
+        """Only what says something of a source picture: how detections agree with its labels."""
+        if self._detector is None:
+            return {}, {}
+        return self._agreement(self._detect(source, source), source, stem)
+
+    def features(self, picture: np.ndarray, source: np.ndarray) -> str | None:
+        """Return what the distance of whole sets is worked out from; None without DINO."""
+        dino = self._measures.get('dino')
+        return pack_features(dino.summary(picture, source)) if isinstance(dino, DinoMetric) \
+            else None
+
+    def objects(self, source: np.ndarray) -> list[SceneObject]:
+        """Return what the detector is sure of on a source picture; nothing without a detector."""
+        return detection.confident(self._detect(source, source))
+
+    def _judge(self, picture: np.ndarray, source: np.ndarray, stem: str
+               ) -> tuple[Figures, dict[str, Any]]:
+        metrics: Figures = {}
+        for name, measure in self._measures.items():
+            small = name == 'ms_ssim' and min(source.shape[:2]) < MS_SSIM_MIN_SIDE
+            metrics[name] = None if small else measure(picture, source)
+        if self._detector is None:
+            return metrics, {}
+        agreement, tables = self._agreement(self._detect(picture, source), source, stem)
+        return metrics | agreement, tables
+
+    def _agreement(self, found: list[SceneObject], source: np.ndarray, stem: str
+                   ) -> tuple[Figures, dict[str, Any]]:
+        metrics: Figures = {}
+        tables = {}
+        for against, wanted, prefix in self._references(source, stem):
+            right = detection.matches(found, wanted)
+            metrics |= detection.figures(detection.count(right, len(wanted)), prefix)
+            tables[against] = {'found': [(c, round(s, 3), r) for c, s, r in right],
+                               'wanted': detection.class_counts(wanted)}
+        return metrics, tables
+
+    def _references(self, source: np.ndarray, stem: str
+                    ) -> Sequence[tuple[str, list[SceneObject], str]]:
+        references = [('source', self.objects(source), '')]
+        file = self._labels / f'{stem}.txt' if self._labels and stem else None
+        if file is not None and file.is_file():
+            references.append(('labels', detection.read_labels(file), 'label_'))
+        return references
+
+    def _detect(self, picture: np.ndarray, source: np.ndarray) -> list[SceneObject]:
+        detector = self._detector
+        return self._wanted.get(picture, source, lambda: detector.detect(picture)) \
+            if detector is not None else []

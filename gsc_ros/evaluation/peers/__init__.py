@@ -1,0 +1,1 @@
+"""Standard codecs at their best setting under a ceiling."""

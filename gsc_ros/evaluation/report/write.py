@@ -1,0 +1,63 @@
+"""Rows to a report: tables as JSON, CSV and Markdown, curves as PNG, one page to look at."""
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib.resources import files
+import json
+from pathlib import Path
+from typing import Any
+
+from gsc_ros.evaluation.report.cases import Album, choose_cases
+from gsc_ros.evaluation.report.figures import FIGURES
+from gsc_ros.evaluation.report.plots import plot
+from gsc_ros.evaluation.report.rows import ALL, read_rows, sources, Track, tracks
+from gsc_ros.evaluation.report.sheet import write_worst
+from gsc_ros.evaluation.report.tables import summarise
+from gsc_ros.evaluation.report.text import markdown, name_of, write_csv
+
+_TEMPLATE, _PLACE = 'report_page.html', '/*DATA*/null'
+
+
+def write_report(rows_folder: Path, out: Path) -> None:
+    """
+    Write tables, curves and pictures into ``out``.
+
+    ``summary.json``, ``.csv`` and ``.md``, ``curves_*.png``, ``worst_*.jpg`` and ``report.html``.
+    The page is one file that needs nothing else.
+
+    :param rows_folder: holds ``*.jsonl``; the rows' pictures are named from its parent on.
+    :raises InvalidInputError: if there are no rows, or if one cannot be read.
+    """
+    rows = read_rows(rows_folder)
+    found = tracks(rows)
+    summary = summarise(found)
+    album = Album(rows_folder.parent)
+    originals = sources(rows)
+    cases = {track.kind: choose_cases(track, summary[track.kind][ALL]['ours'],
+                                      summary[track.kind][ALL]['lead'], originals, album)
+             for track in found}
+    out.mkdir(parents=True, exist_ok=True)
+    (out / 'summary.json').write_text(json.dumps(summary, indent=1, allow_nan=False) + '\n')
+    (out / 'summary.md').write_text(markdown(summary))
+    write_csv(summary, out / 'summary.csv')
+    plot(summary, out)
+    for track in found:
+        table = summary[track.kind][ALL]
+        write_worst(track, table['ours'], table['lead'], originals, rows_folder.parent,
+                    out / f'worst_{track.kind}.jpg')
+    (out / 'report.html').write_text(_page(found, summary, cases, album.pictures))
+
+
+def _page(found: Sequence[Track], summary: dict[str, Any], cases: dict[str, Any],
+          pictures: Sequence[bytes]) -> str:
+    data = {'summary': summary, 'cases': cases,
+            'figures': {key: asdict(figure) for key, figure in FIGURES.items()},
+            'names': {codec: name_of(codec) for track in found for codec in track.codecs},
+            'images': ['data:image/webp;base64,' + base64.b64encode(picture).decode('ascii')
+                       for picture in pictures]}
+    text = json.dumps(data, allow_nan=False, separators=(',', ':'), ensure_ascii=False)
+    template = (files('gsc_ros') / 'assets' / _TEMPLATE).read_text()
+    # A picture's name must not end the script.
+    return template.replace(_PLACE, text.replace('</', '<\\/'))

@@ -1,0 +1,1 @@
+"""How fast to send: ceiling, pacing, congestion control and what it is measured from."""

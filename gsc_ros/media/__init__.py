@@ -1,0 +1,1 @@
+"""Pictures in and out: conversion, overlay, sources, bags. No ROS."""

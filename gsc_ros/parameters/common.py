@@ -1,0 +1,24 @@
+"""Parameters that several nodes share. No ROS."""
+from __future__ import annotations
+
+from gsc_ros.codec.errors import InvalidInputError
+from gsc_ros.parameters.table import Parameter
+
+NODE = (
+    Parameter('autostart', 'bool', True, 'Configure and activate by itself at start.'),
+    Parameter('diagnostics_period', 'float', 1.0, 'Seconds between two /diagnostics messages.',
+              0.1, 60.0),
+)
+
+INPUT = (
+    Parameter('reliability', 'str', 'best_effort',
+              'QoS reliability of the input; best_effort connects to every publisher.',
+              choices=('best_effort', 'reliable')),
+    Parameter('depth', 'int', 1, 'QoS queue depth of the input, in messages.', 1, 100),
+)
+
+
+def check_unique(name: str, values: list[str]) -> None:
+    """Raise InvalidInputError when a topic is empty or stands twice."""
+    if len(set(values)) != len(values) or not all(values):
+        raise InvalidInputError(name, values, 'different topics, none empty')

@@ -1,0 +1,1 @@
+"""The generator: flow prior, sampling, guidance; ``stock`` for diffusers families."""

@@ -1,0 +1,1 @@
+"""Processes and threads: node processes, worker threads, tuning of this process."""

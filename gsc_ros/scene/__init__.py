@@ -1,0 +1,1 @@
+"""What the robot says in words: detector, captioner, scene change."""

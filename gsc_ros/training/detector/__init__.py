@@ -1,0 +1,1 @@
+"""The embedded YOLO: distillation from a teacher."""
