@@ -6,9 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 import random
 
+from gsc_ros.budget.window import WindowCeiling
 from gsc_ros.link.rate.congestion import RateController, Report
 from gsc_ros.link.rate.inflight import InFlight
-from gsc_ros.link.rate.pacing import Pacer, WindowCeiling
+from gsc_ros.link.rate.pacing import Pacer
 
 MS = 1_000_000
 TICK_NS = 5 * MS

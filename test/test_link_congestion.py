@@ -5,7 +5,7 @@ from itertools import pairwise
 
 from gsc_ros.codec.errors import InvalidInputError, PacketError
 from gsc_ros.link.rate.congestion import RateController, Report
-from gsc_ros.link.rate.feedback import SECOND_NS
+from gsc_ros.units import SECOND_NS
 from hypothesis import given
 from hypothesis import strategies as st
 from link_bottleneck import adaptation_s, Link, Losses, MS, Scenario, simulate

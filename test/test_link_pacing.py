@@ -1,9 +1,11 @@
 """Tests of gsc_ros.link.rate.pacing and gsc_ros.link.rate.inflight."""
 from __future__ import annotations
 
+from gsc_ros.budget.window import WindowCeiling
 from gsc_ros.codec.errors import InvalidInputError
 from gsc_ros.link.rate.inflight import InFlight
-from gsc_ros.link.rate.pacing import Pacer, SECOND_NS, WindowCeiling
+from gsc_ros.link.rate.pacing import Pacer
+from gsc_ros.units import SECOND_NS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 import pytest

@@ -3,8 +3,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gsc_ros.budget.byte_budget import BUCKET_PACKETS, BudgetSettings, ByteBudget, plan, SECOND_NS
+from gsc_ros.budget.byte_budget import BUCKET_PACKETS, BudgetSettings, ByteBudget, plan
 from gsc_ros.codec.errors import InvalidInputError
+from gsc_ros.units import SECOND_NS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 import pytest

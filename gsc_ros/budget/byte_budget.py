@@ -11,11 +11,12 @@ from dataclasses import dataclass
 import math
 
 from gsc_ros.budget.plan import BudgetSettings, Plan, plan
-from gsc_ros.budget.sharing import Demand, SECOND_NS, share
+from gsc_ros.budget.sharing import Demand, share
+from gsc_ros.budget.window import WINDOW_NS, WindowCeiling
 from gsc_ros.codec.errors import InvalidInputError
-from gsc_ros.link.rate.pacing import WINDOW_NS, WindowCeiling
+from gsc_ros.units import SECOND_NS
 
-__all__ = ['BUCKET_PACKETS', 'BudgetSettings', 'ByteBudget', 'Plan', 'plan', 'SECOND_NS']
+__all__ = ['BUCKET_PACKETS', 'BudgetSettings', 'ByteBudget', 'Plan', 'plan']
 
 # Bytes that an encoder saved on one picture may go into the next, up to this many planned packets.
 BUCKET_PACKETS = 2

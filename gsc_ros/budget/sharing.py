@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import math
 
 from gsc_ros.codec.errors import InvalidInputError
+from gsc_ros.units import SECOND_NS
 
-SECOND_NS = 1_000_000_000
 # A camera that has offered no picture for this long leaves its share to the others.
 IDLE_NS = 3 * SECOND_NS
 # This part of the link is shared by priority alone, so that a static camera keeps coming.

@@ -12,9 +12,10 @@ from gsc_ros import __version__
 from gsc_ros.codec.errors import GscError
 from gsc_ros.evaluation.candidates import parse_codec, SOURCE
 from gsc_ros.evaluation.executors import Answer, Executor
-from gsc_ros.evaluation.inputs import Input, Pace, SECOND_NS, Shot
+from gsc_ros.evaluation.inputs import Input, Pace, Shot
 from gsc_ros.evaluation.rows import RowStore
 from gsc_ros.evaluation.work import Item, Task, WorkSettings
+from gsc_ros.units import SECOND_NS
 from tqdm import tqdm
 
 _GOLDEN = 0.6180339887498949

@@ -10,9 +10,9 @@ from typing import Protocol
 from gsc_ros.codec.errors import InvalidInputError
 from gsc_ros.media.bag_reader import Bag, header_stamp_ns, read_picture_message
 from gsc_ros.media.sources import decode_picture, read_picture, VideoSource
+from gsc_ros.units import SECOND_NS
 import numpy as np
 
-SECOND_NS = 10 ** 9
 # Containers round their time stamps to a millisecond.
 _ROUNDING_NS = 500_000
 

@@ -30,7 +30,8 @@ Rates are bytes per second on the wire. Time is an argument in nanoseconds.
 from __future__ import annotations
 
 from gsc_ros.codec.errors import InvalidInputError
-from gsc_ros.link.rate.feedback import Feedback, Report, SECOND_NS
+from gsc_ros.link.rate.feedback import Feedback, Report
+from gsc_ros.units import SECOND_NS
 
 __all__ = ['RateController', 'Report']
 

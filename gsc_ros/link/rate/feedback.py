@@ -5,8 +5,8 @@ from collections import deque
 from dataclasses import dataclass
 
 from gsc_ros.codec.errors import PacketError
+from gsc_ros.units import SECOND_NS
 
-SECOND_NS = 1_000_000_000
 # What arrived is averaged over so much time, longer for fewer datagrams.
 MEASURE_NS = SECOND_NS
 MEASURE_LONGEST_NS = 4 * SECOND_NS

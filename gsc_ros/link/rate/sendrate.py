@@ -3,11 +3,12 @@ from __future__ import annotations
 
 from collections import deque, OrderedDict
 
+from gsc_ros.budget.window import WindowCeiling
 from gsc_ros.link.rate.arrivals import LossMeter, MS_NS
 from gsc_ros.link.rate.congestion import RateController
 from gsc_ros.link.rate.feedback import Report
 from gsc_ros.link.rate.inflight import InFlight
-from gsc_ros.link.rate.pacing import Pacer, WindowCeiling
+from gsc_ros.link.rate.pacing import Pacer
 from gsc_ros.link.settings import LinkSettings
 from gsc_ros.link.wire.reports import ReportBody
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
+from gsc_ros.budget.window import WindowCeiling
 from gsc_ros.codec.errors import PacketError
 from gsc_ros.link.rate.arrivals import RateMeter
-from gsc_ros.link.rate.pacing import WindowCeiling
 from gsc_ros.link.session.ciphering import BaseSession, PlainSession
 from gsc_ros.link.session.events import BaseEvent, Facts, Picture, Restarted
 from gsc_ros.link.session.reporter import Reporter
