@@ -28,7 +28,8 @@ from gsc_ros.models.learned import (
 from gsc_ros.prior.generator import load_autoencoder
 from gsc_ros.training.data import load_pictures, PictureSet
 from gsc_ros.training.learned import LearnedStage
-from gsc_ros.training.loop import LoopConfig, train
+from gsc_ros.training.loop import train
+from gsc_ros.training.schedule import LoopConfig
 from gsc_ros.training.stages import held_out
 import numpy as np
 import torch

@@ -27,7 +27,8 @@ from gsc_ros.training.detector.stage import (  # noqa: E402
     forward_with_targets,
     head_losses,
 )
-from gsc_ros.training.loop import LoopConfig, train  # noqa: E402
+from gsc_ros.training.loop import train  # noqa: E402
+from gsc_ros.training.schedule import LoopConfig  # noqa: E402
 
 CHANNELS = dict(zip(TAPS, (32, 64, 128, 256, 128, 64, 128, 256), strict=True))
 STRIDES = dict(zip(TAPS, (4, 8, 16, 32, 16, 8, 16, 32), strict=True))

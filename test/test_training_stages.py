@@ -25,8 +25,9 @@ from gsc_ros.training import pack as packing  # noqa: E402
 from gsc_ros.training import stages  # noqa: E402
 from gsc_ros.training.degrade import Degrader  # noqa: E402
 from gsc_ros.training.labels import label  # noqa: E402
-from gsc_ros.training.loop import learning_rate, LoopConfig, train  # noqa: E402
+from gsc_ros.training.loop import train  # noqa: E402
 from gsc_ros.training.pictures import centre_crops  # noqa: E402
+from gsc_ros.training.schedule import learning_rate, LoopConfig  # noqa: E402
 
 
 class Line:
@@ -237,6 +238,9 @@ def quick(name: str, folder: Path, judged: bool) -> Path:
     config['loop'] |= {'steps': 2, 'batch': 2, 'evaluate_every': 2, 'log_every': 1}
     if name == 'learned':
         config['stage']['latent_steps'] = 1
+    if name == 'mean':
+        config['stage']['init'] = 'nothing'
+        config['stage']['weights'] |= {'dino': 0.0, 'objects': 0.0}
     if name == 'prior':
         config['stage']['weights']['critic'] = 0.1
         if not judged:

@@ -1,56 +1,24 @@
 """One training loop for every stage: resumable, with EMA, logs, curves and sample sheets."""
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 import copy
-from dataclasses import asdict, dataclass, fields, is_dataclass, replace
+from dataclasses import fields, is_dataclass, replace
 import json
 import math
-import os
 from pathlib import Path
 import time
 from typing import Any, Protocol
 
 from gsc_ros.codec.errors import CheckpointError
+from gsc_ros.training import checkpoints
+from gsc_ros.training.curves import plot_curves
+from gsc_ros.training.schedule import learning_rate, LoopConfig
 import numpy as np
 import torch
 from torch import nn, Tensor
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
-
-
-@dataclass(frozen=True)
-class LoopConfig:
-    """
-    How long and how a stage trains; the stage's own settings stand beside it.
-
-    ``device`` auto takes a GPU where there is one; ``precision`` bfloat16 is autocast, metrics
-    stay in float32; ``workers`` are processes that draw batches ahead (0: none); ``threads`` are
-    the CPU's. ``start`` is a checkpoint whose averaged weights a new run begins with,
-    all of them: those of the stages that it builds on, too.
-    """
-
-    steps: int = 5000
-    batch: int = 8
-    lr: float = 1e-3
-    warmup: int = 100
-    ema: float = 0.998
-    seed: int = 0
-    checkpoint_seconds: float = 120.0
-    log_every: int = 25
-    evaluate_every: int = 1000
-    clip: float = 1.0
-    threads: int = 2
-    device: str = 'auto'
-    precision: str = 'float32'
-    workers: int = 0
-    start: str = ''
-
-    @property
-    def place(self) -> torch.device:
-        """The device that ``device`` means here."""
-        found = 'cuda' if torch.cuda.is_available() else 'cpu'
-        return torch.device(found if self.device == 'auto' else self.device)
 
 
 class Stage(Protocol):
@@ -74,46 +42,6 @@ class Stage(Protocol):
 
     def evaluate(self, model: nn.Module, sheet: Path) -> dict[str, float]:
         """Figures on the held-out split; writes a sheet of samples to ``sheet``."""
-
-
-def learning_rate(step: int, config: LoopConfig) -> float:
-    """Linear warm-up, then a cosine down to a fiftieth."""
-    if step < config.warmup:
-        return config.lr * (step + 1) / config.warmup
-    progress = min(1.0, (step - config.warmup) / max(1, config.steps - config.warmup))
-    return config.lr * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
-
-
-def save_atomically(state: Any, path: Path) -> None:
-    """Save so that a kill at any moment leaves the old file or the new one, never a part."""
-    temporary = path.with_suffix('.tmp')
-    torch.save(state, temporary)
-    os.replace(temporary, path)
-
-
-def settings(model: nn.Module) -> dict[str, Any]:
-    """Sizes that a model was built with, as its checkpoints note them; empty if it has none."""
-    config = getattr(model, 'config', None)
-    return asdict(config) if is_dataclass(config) and not isinstance(config, type) else {}
-
-
-def read_checkpoint(path: Path, model: nn.Module) -> dict[str, Any]:
-    """
-    Read what a run of such a model left: step, settings, trained, average, optimiser.
-
-    :raises CheckpointError: if it is not there, or of a model with other settings: their weights
-        may fit, and would mislead.
-    """
-    if not path.is_file():
-        raise CheckpointError(path, f'missing; run `gsc train {path.parent.name}` first')
-    state = torch.load(path, map_location='cpu', weights_only=True)
-    if 'settings' not in state:
-        raise CheckpointError(path, 'an older version made it, and did not note its settings')
-    ours = settings(model)
-    for name, value in state['settings'].items():
-        if ours.get(name) != value:
-            raise CheckpointError(path, f'trained with {name} {value}, not {ours.get(name)}')
-    return dict(state)
 
 
 class _Batches(Dataset[dict[str, Any]]):
@@ -161,79 +89,106 @@ def train(stage: Stage, config: LoopConfig, folder: Path,
 
     :returns: the EMA model. ``folder`` then holds checkpoint.pt, log.jsonl, curves.png, sheets.
     """
-    torch.set_num_threads(config.threads)
-    torch.manual_seed(config.seed)
-    folder.mkdir(parents=True, exist_ok=True)
-    device = config.place
-    stage.to(device)
-    model = stage.model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    average = copy.deepcopy(model).requires_grad_(False)
-    trained = nn.ModuleList(
-        [model, *([] if stage.critic is None else [stage.critic])]).to(device)
-    trainable = [p for p in trained.parameters() if p.requires_grad]
-    optimiser = torch.optim.AdamW(trainable, lr=config.lr, betas=(0.9, 0.98), weight_decay=0.01)
-    start = _resume(folder / 'checkpoint.pt', trained, average, optimiser, config.start)
-
+    run = Run(stage, config, folder)
     began = saved = clock()
-    log = (folder / 'log.jsonl').open('a')
-    batches = _batches(stage, config, start)
-    bar = tqdm(range(start, config.steps), initial=start, total=config.steps, desc=folder.name,
-               mininterval=5)
+    batches = _batches(stage, config, run.done)
+    bar = tqdm(range(run.done, config.steps), initial=run.done, total=config.steps,
+               desc=folder.name, mininterval=5)
     for step in bar:
-        for group in optimiser.param_groups:
-            group['lr'] = learning_rate(step, config)
-        torch.manual_seed(config.seed * 1_000_003 + step)
-        batch = moved(next(batches), device)
-        with torch.autocast(device.type, torch.bfloat16, config.precision == 'bfloat16'):
-            loss, figures = stage.loss(model, batch, step)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        # each by itself: a critic's gradient must not shrink the model's
-        norms = [float(nn.utils.clip_grad_norm_(part.parameters(), config.clip))
-                 for part in trained]
-        if np.isfinite(norms).all():
-            optimiser.step()
-        _update_average(average, model, min(config.ema, (step + 1) / (step + 10)))
+        figures = run.step(moved(next(batches), run.device))
         if step % config.log_every == 0:
-            line = {'step': step, 'loss': loss.item(), 'grad': norms[0], **figures}
-            log.write(json.dumps(line) + '\n')
-            log.flush()
+            run.log(figures)
             bar.set_postfix({k: f'{v:.3f}' for k, v in figures.items()}, refresh=False)
         late = clock() - began > limit_s
-        last = late or step + 1 == config.steps
-        if last or (step + 1) % config.evaluate_every == 0:
-            scores = stage.evaluate(average, folder / f'sheet_{step + 1:06d}.png')
-            log.write(json.dumps({'step': step, **{f'val_{k}': v for k, v in scores.items()}})
-                      + '\n')
-            log.flush()
-            plot_curves(folder / 'log.jsonl', folder / 'curves.png')
+        last = late or run.done == config.steps
+        if last or run.done % config.evaluate_every == 0:
+            run.evaluate()
         if last or clock() - saved > config.checkpoint_seconds:
-            save_atomically({'step': step + 1, 'settings': settings(model),
-                             'trained': trained.state_dict(), 'average': average.state_dict(),
-                             'optimiser': optimiser.state_dict()}, folder / 'checkpoint.pt')
+            run.save()
             saved = clock()
         if late:
             break
-    return average
+    return run.average
 
 
-def _resume(path: Path, trained: nn.ModuleList, average: nn.Module,
-            optimiser: torch.optim.Optimizer, start: str) -> int:
-    """Load what a run left, or the weights that a new one begins with; the step to go on at."""
-    if path.is_file():
-        state = read_checkpoint(path, average)
-        try:
-            trained.load_state_dict(state['trained'])
-        except RuntimeError as error:
-            raise CheckpointError(path, f'a run with other parts left it: {error}') from error
-        average.load_state_dict(state['average'])
-        optimiser.load_state_dict(state['optimiser'])
-        return int(state['step'])
-    if start:
-        weights = read_checkpoint(Path(start), average)['average']
-        for model in (trained[0], average):
-            model.load_state_dict(weights)
-    return 0
+class Run:
+    """A stage under way: networks, their average, optimiser and the folder that it is kept in."""
+
+    def __init__(self, stage: Stage, config: LoopConfig, folder: Path) -> None:
+        """
+        Build what is trained and take up what ``folder`` holds.
+
+        :raises CheckpointError: if a run of another model or with other parts left it.
+        """
+        torch.set_num_threads(config.threads)
+        torch.manual_seed(config.seed)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.stage, self.config, self.folder, self.device = stage, config, folder, config.place
+        stage.to(self.device)
+        self.model = stage.model.to(
+            self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = copy.deepcopy(self.model).requires_grad_(False)
+        critics = [] if stage.critic is None else [stage.critic]
+        self.parts = nn.ModuleList([self.model, *critics]).to(self.device)
+        self.optimiser = torch.optim.AdamW(
+            [p for p in self.parts.parameters() if p.requires_grad], lr=config.lr,
+            betas=(0.9, 0.98), weight_decay=0.01)
+        self.done = self._resume()
+
+    def step(self, batch: dict[str, Any]) -> dict[str, float]:
+        """Take one step on a batch that lies on the device; the figures to log."""
+        step, config = self.done, self.config
+        for group in self.optimiser.param_groups:
+            group['lr'] = learning_rate(step, config)
+        torch.manual_seed(config.seed * 1_000_003 + step)
+        with torch.autocast(self.device.type, torch.bfloat16, config.precision == 'bfloat16'):
+            loss, figures = self.stage.loss(self.model, batch, step)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        # each by itself: a critic's gradient must not shrink the model's
+        norms = [float(nn.utils.clip_grad_norm_(part.parameters(), config.clip))
+                 for part in self.parts]
+        if np.isfinite(norms).all():
+            self.optimiser.step()
+        _update_average(self.average, self.model, min(config.ema, (step + 1) / (step + 10)))
+        self.done += 1
+        return {'loss': loss.item(), 'grad': norms[0], **figures}
+
+    def log(self, figures: Mapping[str, float]) -> None:
+        """Add a line on the latest step."""
+        with (self.folder / 'log.jsonl').open('a') as file:
+            file.write(json.dumps({'step': self.done - 1, **figures}) + '\n')
+
+    def evaluate(self) -> None:
+        """Log how the average does on held-out pictures, with a sheet and the curves."""
+        scores = self.stage.evaluate(self.average, self.folder / f'sheet_{self.done:06d}.png')
+        self.log({f'val_{name}': score for name, score in scores.items()})
+        plot_curves(self.folder / 'log.jsonl', self.folder / 'curves.png')
+
+    def save(self) -> None:
+        """Write all that the run needs to go on."""
+        checkpoints.save_atomically(
+            {'step': self.done, 'settings': checkpoints.settings(self.model),
+             'trained': self.parts.state_dict(), 'average': self.average.state_dict(),
+             'optimiser': self.optimiser.state_dict()}, self.folder / checkpoints.FILE)
+
+    def _resume(self) -> int:
+        """Load what a run left, or the weights to begin with; the step to go on at."""
+        path = self.folder / checkpoints.FILE
+        if path.is_file():
+            state = checkpoints.read_checkpoint(path, self.average)
+            try:
+                self.parts.load_state_dict(state['trained'])
+            except RuntimeError as error:
+                raise CheckpointError(path, f'a run with other parts left it: {error}') from error
+            self.average.load_state_dict(state['average'])
+            self.optimiser.load_state_dict(state['optimiser'])
+            return int(state['step'])
+        if self.config.start:
+            start = checkpoints.read_checkpoint(Path(self.config.start), self.average)['average']
+            for model in (self.model, self.average):
+                model.load_state_dict(start)
+        return 0
 
 
 @torch.no_grad()
@@ -242,25 +197,3 @@ def _update_average(average: nn.Module, model: nn.Module, decay: float) -> None:
         mean.lerp_(value, 1 - decay)
     for copied, buffer in zip(average.buffers(), model.buffers(), strict=True):
         copied.copy_(buffer)
-
-
-def plot_curves(log: Path, out: Path) -> None:
-    """Draw every figure of a log file against the step, one small plot each."""
-    import matplotlib
-    matplotlib.use('Agg')
-    from matplotlib import pyplot as plt
-    series: dict[str, list[tuple[int, float]]] = {}
-    for text in log.read_text().splitlines():
-        line = json.loads(text)
-        for key, value in line.items():
-            if key != 'step':
-                series.setdefault(key, []).append((line['step'], value))
-    columns = 4
-    rows = -(-len(series) // columns)
-    figure, axes = plt.subplots(rows, columns, figsize=(4 * columns, 2.6 * rows), squeeze=False)
-    for axis, (key, points) in zip(axes.flat, series.items(), strict=False):
-        axis.plot(*zip(*points, strict=True), linewidth=0.8)
-        axis.set_title(key, fontsize=9)
-    figure.tight_layout()
-    figure.savefig(out, dpi=80)
-    plt.close(figure)

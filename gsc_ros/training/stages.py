@@ -17,21 +17,25 @@ from gsc_ros.models.learned_coder import LearnedCoder
 from gsc_ros.models.yolo import WEIGHTS as DETECTOR_FILE
 from gsc_ros.prior.embedded import EmbeddedPrior
 from gsc_ros.scene.captioner import load_captioner
+from gsc_ros.training import checkpoints
 from gsc_ros.training.autoencoder import AutoencoderStage
 from gsc_ros.training.data import load_pictures
 from gsc_ros.training.degrade import Degrader
 from gsc_ros.training.detector import export as detector_export
 from gsc_ros.training.labels import Finder, label
 from gsc_ros.training.learned import learned_config, LearnedStage
-from gsc_ros.training.loop import LoopConfig, read_checkpoint, Stage, train
+from gsc_ros.training.loop import Stage, train
+from gsc_ros.training.mean import MeanStage
 from gsc_ros.training.prior import PriorStage, Texts
+from gsc_ros.training.schedule import LoopConfig
 import numpy as np
 from safetensors.numpy import save_file
 import torch
 from torch import nn
 import yaml
 
-STAGES = {'autoencoder': AutoencoderStage, 'learned': LearnedStage, 'prior': PriorStage}
+STAGES = {'autoencoder': AutoencoderStage, 'learned': LearnedStage, 'mean': MeanStage,
+          'prior': PriorStage}
 CONFIGS = Path(__file__).parent / 'configs'
 _SPLIT_SEED = 7
 _HELD_OUT, _EVALUATED = 64, 32
@@ -97,6 +101,8 @@ def _build(name: str, place: Workplace, loop: LoopConfig, options: dict[str, Any
     training, evaluation = pictures.select(chosen), pictures.select(spared)
     if name == 'autoencoder':
         return AutoencoderStage(training, evaluation, batch=loop.batch, **options)
+    if name == 'mean':
+        return MeanStage(training, evaluation, batch=loop.batch, judge=place.judge, **options)
     autoencoder = trained_autoencoder(place.runs)
     if name == 'learned':
         return LearnedStage(autoencoder, training, evaluation, batch=loop.batch, **options)
@@ -110,7 +116,8 @@ def _build(name: str, place: Workplace, loop: LoopConfig, options: dict[str, Any
 
 
 def _averaged(model: nn.Module, folder: Path) -> Any:
-    model.load_state_dict(read_checkpoint(folder / 'checkpoint.pt', model)['average'])
+    model.load_state_dict(checkpoints.read_checkpoint(
+        folder / checkpoints.FILE, model)['average'])
     model.eval().requires_grad_(False)
     return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
@@ -122,7 +129,7 @@ def trained_autoencoder(runs: Path) -> Autoencoder:
 
 def trained_learned_coder(runs: Path, autoencoder: Autoencoder) -> LearnedCoder | None:
     """Coder of stage 2, or None where that stage has not run."""
-    if not (runs / 'learned' / 'checkpoint.pt').is_file():
+    if not (runs / 'learned' / checkpoints.FILE).is_file():
         return None
     transform = _averaged(LearnedTransform(learned_config(autoencoder)), runs / 'learned')
     weights = ContextWeights.from_arrays(transform.context.to_integers())
@@ -137,7 +144,7 @@ def export(runs: Path) -> list[Path]:
     """
     written = []
     trained = {name for name in (*STAGES, 'detector')
-               if (runs / name / 'checkpoint.pt').is_file()}
+               if (runs / name / checkpoints.FILE).is_file()}
     if not trained:
         raise CheckpointError(runs, 'holds no trained stage; run `gsc train autoencoder` first')
     if trained & {'autoencoder', 'learned'}:

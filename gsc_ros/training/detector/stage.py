@@ -21,7 +21,8 @@ from gsc_ros.training.data import load_manifest, PictureSet
 from gsc_ros.training.detector.pictures import degrade, draw_canvas
 from gsc_ros.training.detector.sampling import picture_weights
 from gsc_ros.training.detector.teacher import TAPS, TEACHER, Teacher, TeacherTargets
-from gsc_ros.training.loop import LoopConfig, train
+from gsc_ros.training.loop import train
+from gsc_ros.training.schedule import LoopConfig
 import numpy as np
 import torch
 from torch import nn, Tensor
