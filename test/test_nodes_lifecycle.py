@@ -34,13 +34,12 @@ from gsc_ros.nodes.encoder_node import EncoderNode
 from gsc_ros.nodes.lifecycle import run_node
 from gsc_ros.nodes.link_node import LinkNode
 from gsc_ros.nodes.link_robot_node import LinkRobotNode
-from gsc_ros.nodes.messages import object_array, scale_camera_info
 from gsc_ros.nodes.qos import output_qos
 from gsc_ros.parameters.tables import TABLES
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header, String
 
 PATIENCE_S = 60.0
@@ -488,25 +487,3 @@ def test_detector_is_lazy_and_publishes_beside_the_picture(start, monkeypatch):
     assert objects[-1].header.frame_id == overlays[-1].header.frame_id == 'f'
     assert np.array_equal(picture_from_image(overlays[-1]),
                           draw_objects(picture(50), StandInDetector.found))
-
-
-def test_camera_info_of_region_and_binning():
-    """A region of interest fills the picture; binning is part of the scale."""
-    info = CameraInfo(width=1000, height=800, binning_x=2, binning_y=2)
-    info.k = [900.0, 0.0, 500.0, 0.0, 900.0, 400.0, 0.0, 0.0, 1.0]
-    info.roi.x_offset, info.roi.y_offset, info.roi.width, info.roi.height = 100, 200, 400, 200
-    scaled = scale_camera_info(info, 200, 100, Header(frame_id='f'))
-    assert (scaled.width, scaled.height, scaled.binning_x) == (500, 400, 0)
-    assert list(scaled.k) == [450.0, 0.0, 250.0, 0.0, 450.0, 200.0, 0.0, 0.0, 1.0]
-    roi = scaled.roi
-    assert (roi.x_offset, roi.y_offset, roi.width, roi.height) == (50, 100, 200, 100)
-    assert scaled.header.frame_id == 'f'
-    assert info.k[0] == 900.0
-    unknown = scale_camera_info(CameraInfo(), 64, 48, Header())
-    assert (unknown.width, unknown.height, unknown.k[0]) == (64, 48, 0.0)
-
-
-def test_object_array_of_nothing():
-    """No objects is an empty list with the picture's size."""
-    array = object_array([], 64, 48, Header())
-    assert (array.width, array.height, len(array.objects)) == (64, 48, 0)
