@@ -1,7 +1,9 @@
 """Video peers: real access units, decoded again, under the link's ceiling or said to be over."""
 from __future__ import annotations
 
+import ctypes
 import os
+import threading
 
 import av
 from gsc_ros.codec.errors import InvalidInputError, PacketError
@@ -84,12 +86,17 @@ def test_coding_leaves_the_thread_as_it_was(name: str, frames: list[np.ndarray])
     """SVT-AV1 makes a superuser's calling thread real-time, and what it starts inherits that."""
     planes = [av.VideoFrame.from_ndarray(f, format='rgb24').to_ndarray(format='yuv420p')
               for f in frames[:2]]
-    os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
-    try:
-        VIDEO[name].encode(planes, Setting(40, FPS))
-        assert os.sched_getscheduler(0) == os.SCHED_BATCH
-    finally:
-        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+    before = scheduling()
+    VIDEO[name].encode(planes, Setting(40, FPS))
+    assert scheduling() == before
+
+
+def scheduling() -> tuple[int, int, int]:
+    """Policy in the kernel, policy and priority in the C library's copy, of this thread."""
+    policy, priority = ctypes.c_int(), ctypes.c_int()
+    ctypes.CDLL(None).pthread_getschedparam(
+        ctypes.c_ulong(threading.get_ident()), ctypes.byref(policy), ctypes.byref(priority))
+    return os.sched_getscheduler(0), policy.value, priority.value
 
 
 def test_the_judge_chooses(frames: list[np.ndarray]) -> None:

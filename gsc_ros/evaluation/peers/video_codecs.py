@@ -3,9 +3,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+import ctypes
 from dataclasses import dataclass
 from fractions import Fraction
 import os
+import threading
 from typing import Any
 
 import av
@@ -106,16 +108,19 @@ def _scheduling_kept() -> Iterator[None]:
     """
     Undo what SVT-AV1 does to a superuser's thread: it makes it real-time, priority 99.
 
-    Threads that are started later would inherit that and leave no processor to the others.
+    Threads that are started later would inherit that and leave no processor to the others. The C
+    library is asked, not the kernel: it keeps a copy, which threads of DDS are started with.
     """
-    if not hasattr(os, 'sched_setscheduler'):   # off Linux
+    library, policy, priority = ctypes.CDLL(None), ctypes.c_int(), ctypes.c_int()
+    if not hasattr(library, 'pthread_setschedparam'):
         yield
         return
-    policy, param = os.sched_getscheduler(0), os.sched_getparam(0)
+    thread = ctypes.c_ulong(threading.get_ident())
+    library.pthread_getschedparam(thread, ctypes.byref(policy), ctypes.byref(priority))
     try:
         yield
     finally:
-        os.sched_setscheduler(0, policy, param)
+        library.pthread_setschedparam(thread, policy, ctypes.byref(priority))
 
 
 def _vbv(setting: Setting) -> str:
