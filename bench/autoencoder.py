@@ -10,8 +10,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from gsc_ros.evaluation.judges.metrics import Agreement, agreement, psnr, VggMetric
+from gsc_ros.evaluation.judges.matching import Agreement, agreement
+from gsc_ros.evaluation.judges.metrics import psnr
 from gsc_ros.evaluation.judges.onnx_detector import OnnxDetector
+from gsc_ros.evaluation.judges.vgg import VggMetric
 from gsc_ros.models.autoencoder import Autoencoder
 from gsc_ros.models.frames import crop_to_picture, pad_to_tensor
 from gsc_ros.prior.generator import load_autoencoder

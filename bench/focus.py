@@ -14,7 +14,8 @@ from pathlib import Path
 
 from gsc_ros.codec.hevc.coder import HevcCoder
 from gsc_ros.codec.regions import Focus
-from gsc_ros.evaluation.judges.metrics import Agreement, agreement, psnr
+from gsc_ros.evaluation.judges.matching import Agreement, agreement
+from gsc_ros.evaluation.judges.metrics import psnr
 from gsc_ros.evaluation.judges.onnx_detector import OnnxDetector
 import numpy as np
 from PIL import Image

@@ -15,7 +15,8 @@ from pathlib import Path
 import cv2
 from gsc_ros.codec.bitstream import CoderId
 from gsc_ros.codec.hevc.coder import HevcCoder
-from gsc_ros.evaluation.judges.metrics import psnr, VggMetric
+from gsc_ros.evaluation.judges.metrics import psnr
+from gsc_ros.evaluation.judges.vgg import VggMetric
 from gsc_ros.prior.embedded import Running
 from gsc_ros.prior.generator import Generator, load_prior
 from gsc_ros.training.data import load_pictures

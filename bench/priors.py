@@ -20,8 +20,10 @@ from gsc_ros.decoder import SemanticDecoder
 from gsc_ros.encoder import SemanticEncoder
 from gsc_ros.evaluation.judges.dino import DinoMetric
 from gsc_ros.evaluation.judges.kid import kernel_distance
-from gsc_ros.evaluation.judges.metrics import Agreement, agreement, psnr, VggMetric
+from gsc_ros.evaluation.judges.matching import Agreement, agreement
+from gsc_ros.evaluation.judges.metrics import psnr
 from gsc_ros.evaluation.judges.onnx_detector import OnnxDetector
+from gsc_ros.evaluation.judges.vgg import VggMetric
 from gsc_ros.prior.generator import embedded_generator
 from gsc_ros.scene.describe import load_describe, NONE
 import numpy as np

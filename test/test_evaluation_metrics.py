@@ -3,7 +3,8 @@ from __future__ import annotations
 
 from gsc_ros.codec.errors import InvalidInputError, MissingDependencyError
 from gsc_ros.codec.objects import SceneObject
-from gsc_ros.evaluation.judges import metrics
+from gsc_ros.evaluation.judges import matching, metrics
+from gsc_ros.evaluation.judges.vgg import VggMetric
 import numpy as np
 import pytest
 
@@ -16,9 +17,9 @@ def picture() -> np.ndarray:
 
 
 @pytest.fixture(scope='module')
-def vgg() -> metrics.VggMetric:
+def vgg() -> VggMetric:
     try:
-        return metrics.VggMetric()
+        return VggMetric()
     except MissingDependencyError as error:
         pytest.skip(str(error))
 
@@ -28,7 +29,7 @@ def noisy(picture: np.ndarray, sigma: float) -> np.ndarray:
     return (picture + noise).clip(0, 255).astype(np.uint8)
 
 
-def test_equal_pictures(picture: np.ndarray, vgg: metrics.VggMetric) -> None:
+def test_equal_pictures(picture: np.ndarray, vgg: VggMetric) -> None:
     assert metrics.psnr(picture, picture) == 100
     assert metrics.ms_ssim(picture, picture) == pytest.approx(1, abs=1e-5)
     assert vgg(picture, picture) == pytest.approx(0, abs=1e-5)
@@ -39,7 +40,7 @@ def test_psnr_value(picture: np.ndarray) -> None:
     assert metrics.psnr(grey + 10, grey) == pytest.approx(10 * np.log10(255 ** 2 / 100))
 
 
-def test_more_noise_is_worse_in_every_metric(picture: np.ndarray, vgg: metrics.VggMetric) -> None:
+def test_more_noise_is_worse_in_every_metric(picture: np.ndarray, vgg: VggMetric) -> None:
     light, heavy = noisy(picture, 5), noisy(picture, 40)
     assert metrics.psnr(light, picture) > metrics.psnr(heavy, picture)
     assert metrics.ms_ssim(light, picture) > metrics.ms_ssim(heavy, picture)
@@ -55,7 +56,7 @@ def test_ms_ssim_is_that_of_the_reference_implementation(picture: np.ndarray) ->
     assert metrics.ms_ssim(other, picture) == pytest.approx(expected, abs=1e-5)
 
 
-def test_vgg_metric_follows_a_new_original(picture: np.ndarray, vgg: metrics.VggMetric) -> None:
+def test_vgg_metric_follows_a_new_original(picture: np.ndarray, vgg: VggMetric) -> None:
     other = noisy(picture, 30)
     assert vgg(other, picture) > 0
     assert vgg(other, other) == pytest.approx(0, abs=1e-5)
@@ -79,26 +80,26 @@ def item(class_id: int, x0: float, x1: float, score: float = 0.9) -> SceneObject
 
 
 def test_iou() -> None:
-    assert metrics.box_iou((0, 0, 2, 1), (1, 0, 3, 1)) == pytest.approx(1 / 3)
-    assert metrics.box_iou((0, 0, 1, 1), (1, 0, 2, 1)) == 0
-    assert metrics.box_iou((0, 0, 1, 1), (0, 0, 1, 1)) == 1
+    assert matching.box_iou((0, 0, 2, 1), (1, 0, 3, 1)) == pytest.approx(1 / 3)
+    assert matching.box_iou((0, 0, 1, 1), (1, 0, 2, 1)) == 0
+    assert matching.box_iou((0, 0, 1, 1), (0, 0, 1, 1)) == 1
 
 
 def test_agreement_counts_match_class_and_place() -> None:
     wanted = [item(0, 0.1, 0.3), item(2, 0.5, 0.9), item(2, 0.0, 0.2)]
     found = [item(0, 0.1, 0.31), item(7, 0.5, 0.9), item(2, 0.4, 0.45)]
-    result = metrics.agreement(found, wanted)
+    result = matching.agreement(found, wanted)
     assert (result.matched, result.found, result.wanted) == (1, 3, 3)
     assert result.f1 == pytest.approx(1 / 3)
     assert result.invented == result.lost == pytest.approx(2 / 3)
 
 
 def test_one_original_is_matched_once() -> None:
-    result = metrics.agreement([item(0, 0.1, 0.3), item(0, 0.1, 0.31)], [item(0, 0.1, 0.3)])
+    result = matching.agreement([item(0, 0.1, 0.3), item(0, 0.1, 0.31)], [item(0, 0.1, 0.3)])
     assert (result.matched, result.found) == (1, 2)
 
 
 def test_agreement_of_nothing() -> None:
-    assert metrics.agreement([], []).f1 == 1
-    assert metrics.agreement([], [item(0, 0, 1)]).f1 == 0
-    assert metrics.agreement([item(0, 0, 1)], []).invented == 1
+    assert matching.agreement([], []).f1 == 1
+    assert matching.agreement([], [item(0, 0, 1)]).f1 == 0
+    assert matching.agreement([item(0, 0, 1)], []).invented == 1

@@ -6,7 +6,7 @@ from typing import Any
 
 from gsc_ros.codec.objects import SceneObject
 from gsc_ros.demo.recording import CAMERA, DECODED, DIAGNOSTICS, PLAIN, RECEIVED, SENT, VIEWS
-from gsc_ros.evaluation.judges.metrics import Agreement, agreement
+from gsc_ros.evaluation.judges.matching import Agreement, agreement
 import numpy as np
 
 WINDOW_NS = 10 ** 9

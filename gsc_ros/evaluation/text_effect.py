@@ -15,7 +15,7 @@ from gsc_ros.decoder import SemanticDecoder
 from gsc_ros.encoder import SemanticEncoder
 from gsc_ros.evaluation.inputs import StillInput
 from gsc_ros.evaluation.inputs_find import find_inputs
-from gsc_ros.evaluation.judges.metrics import VggMetric
+from gsc_ros.evaluation.judges.vgg import VggMetric
 from gsc_ros.scene.describe import load_describe
 import numpy as np
 from tqdm import tqdm

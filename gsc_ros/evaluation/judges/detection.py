@@ -8,7 +8,7 @@ from typing import Any, Protocol, TYPE_CHECKING
 from gsc_ros.codec.classes import COCO_NAMES
 from gsc_ros.codec.errors import InvalidInputError
 from gsc_ros.codec.objects import SceneObject
-from gsc_ros.evaluation.judges.metrics import Agreement, Match, matches
+from gsc_ros.evaluation.judges.matching import Agreement, Match, matches
 import numpy as np
 
 __all__ = [

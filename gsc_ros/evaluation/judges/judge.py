@@ -1,10 +1,9 @@
 """All figures of a decoded picture; what belongs to its source is worked out once."""
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-import importlib
-import importlib.util
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +12,16 @@ from gsc_ros.codec.objects import SceneObject
 from gsc_ros.evaluation.judges import detection
 from gsc_ros.evaluation.judges.dino import DinoMetric
 from gsc_ros.evaluation.judges.kid import pack_features
+from gsc_ros.evaluation.judges.kind import Measure
 from gsc_ros.evaluation.judges.metrics import Memo, ms_ssim, MS_SSIM_MIN_SIDE, psnr
+from gsc_ros.evaluation.judges.registry import KINDS
 import numpy as np
 
-Measure = Callable[[np.ndarray, np.ndarray], float]
+__all__ = ['detection', 'Figures', 'Judge', 'JudgeSettings', 'Measure', 'MEASURES', 'why_missing']
+
 Figures = dict[str, float | None]
 DETECTION = 'detection'
-MEASURES = ('psnr', 'ms_ssim', 'vgg', 'dino', 'lpips', 'dists', DETECTION)
-# What piq fetches on first use: file names in torch's hub cache.
-_PIQ_WEIGHTS = {'lpips': ('vgg16-397923af.pth', 'lpips_weights.pt'),
-                'dists': ('vgg16-397923af.pth', 'dists_weights.pt')}
-_PIQ_CURE = 'pip install --no-deps piq, then once with a network: ' \
-            'python -c "import piq; piq.LPIPS(); piq.DISTS()"'
+MEASURES = (*KINDS, DETECTION)
 
 
 @dataclass(frozen=True)
@@ -46,57 +43,11 @@ def why_missing(measure: str) -> str:
     if measure not in MEASURES:
         raise InvalidInputError('measure', measure, ', '.join(MEASURES))
     try:
-        if measure == 'vgg':
-            from gsc_ros.models.vgg import find_weights
-            find_weights()
-        elif measure == 'dino':
-            from gsc_ros.evaluation.judges.dino import find_weights
-            find_weights()
-        elif measure in _PIQ_WEIGHTS:
-            _check_piq(measure)
+        if measure != DETECTION:
+            KINDS[measure].check()
     except MissingDependencyError as error:
         return str(error)
     return ''
-
-
-def _check_piq(measure: str) -> None:
-    if importlib.util.find_spec('piq') is None:
-        raise MissingDependencyError('piq', _PIQ_CURE)
-    import torch
-    cache = Path(torch.hub.get_dir()) / 'checkpoints'
-    for name in _PIQ_WEIGHTS[measure]:
-        if not (cache / name).is_file():
-            raise MissingDependencyError(f'{name} ({measure.upper()} weights)', _PIQ_CURE)
-
-
-def _load(measure: str, device: str, threads: int) -> Measure:
-    if measure == 'psnr':
-        return psnr
-    if measure == 'ms_ssim':
-        return ms_ssim
-    if measure == 'vgg':
-        from gsc_ros.evaluation.judges.metrics import VggMetric
-        return VggMetric(device)
-    if measure == 'dino':
-        return DinoMetric(threads)
-    return _load_piq(measure, device)
-
-
-def _load_piq(measure: str, device: str) -> Measure:
-    """LPIPS (Zhang et al., 2018) or DISTS (Ding et al., 2020) with their published weights."""
-    from gsc_ros.models.torchvision_shim import import_torchvision
-    import_torchvision()
-    import torch
-    piq = importlib.import_module('piq')
-    network = (piq.LPIPS if measure == 'lpips' else piq.DISTS)().to(device).eval()
-
-    def tensor(picture: np.ndarray) -> Any:
-        return torch.tensor(picture, device=device).permute(2, 0, 1)[None].float() / 255
-
-    def distance(picture: np.ndarray, reference: np.ndarray) -> float:
-        with torch.inference_mode():
-            return float(network(tensor(picture), tensor(reference)))
-    return distance
 
 
 def _structural_distance(picture: np.ndarray, source: np.ndarray) -> float:
@@ -114,8 +65,8 @@ class Judge:
 
         :raises MissingDependencyError: if a measure's weights are missing (see ``why_missing``).
         """
-        self._measures = {m: _load(m, settings.device, threads)
-                          for m in settings.measures if m != DETECTION}
+        self._measures = {name: KINDS[name].load(settings.device, threads)
+                          for name in settings.measures if name != DETECTION}
         self._detector: detection.Detects | None = None
         if DETECTION in settings.measures:
             self._detector = detection.load_judge_detector(settings.detector, settings.device,
@@ -163,8 +114,8 @@ class Judge:
                ) -> tuple[Figures, dict[str, Any]]:
         metrics: Figures = {}
         for name, measure in self._measures.items():
-            small = name == 'ms_ssim' and min(source.shape[:2]) < MS_SSIM_MIN_SIDE
-            metrics[name] = None if small else measure(picture, source)
+            value = measure(picture, source)
+            metrics[name] = None if isnan(value) else value
         if self._detector is None:
             return metrics, {}
         agreement, tables = self._agreement(self._detect(picture, source), source, stem)

@@ -1,17 +1,13 @@
 """Figures that compare a decoded picture with its original."""
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Generic, TYPE_CHECKING, TypeVar
+from collections.abc import Callable
+from typing import Generic, TypeVar
 
 import cv2
 from gsc_ros.codec.errors import InvalidInputError
+from gsc_ros.evaluation.judges.kind import Kind, ready
 import numpy as np
-
-if TYPE_CHECKING:
-    from gsc_ros.codec.objects import SceneObject
-    from torch import Tensor
 
 # Five scales of an 11-pixel window: anything smaller has no fifth scale.
 MS_SSIM_MIN_SIDE = 161
@@ -85,6 +81,15 @@ def _halve(x: np.ndarray) -> np.ndarray:
     return cv2.resize(x[:2 * height, :2 * width], (width, height), interpolation=cv2.INTER_AREA)
 
 
+def _ms_ssim_or_nothing(picture: np.ndarray, reference: np.ndarray) -> float:
+    small = min(reference.shape[:2]) < MS_SSIM_MIN_SIDE
+    return float('nan') if small else ms_ssim(picture, reference)
+
+
+PSNR = Kind('psnr', 'PSNR', 1, 2, ready(psnr), note='dB', headline=6)
+MS_SSIM = Kind('ms_ssim', 'MS-SSIM', 1, 3, ready(_ms_ssim_or_nothing), headline=5)
+
+
 Result = TypeVar('Result')
 
 
@@ -105,106 +110,3 @@ class Memo(Generic[Result]):
                 return result
         self._known.append((picture, compute()))
         return self._known[-1][1]
-
-
-class VggMetric:
-    """VGG distance of numpy pictures; works nothing out twice for the latest original."""
-
-    def __init__(self, device: str = 'cpu') -> None:
-        from gsc_ros.models.vgg import VggDistance
-        import torch
-        self._torch = torch
-        self._device = device
-        self._network = VggDistance().to(device)
-        self._features: Memo[list[Tensor]] = Memo()
-        self._distances: Memo[float] = Memo()
-
-    def __call__(self, picture: np.ndarray, reference: np.ndarray) -> float:
-        """Distance, 0 for equal pictures, about 0..5; not comparable with LPIPS."""
-        check_pair(picture, reference)
-        return self._distances.get(picture, reference, lambda: self._distance(picture, reference))
-
-    def _distance(self, picture: np.ndarray, reference: np.ndarray) -> float:
-        with self._torch.inference_mode():
-            features = self._features.get(reference, reference, lambda: self._network.features(
-                self._tensor(reference)))
-            maps = self._network.features(self._tensor(picture))
-            return float(sum((a - b).square().sum(1).mean()
-                             for a, b in zip(maps, features, strict=True)))
-
-    def _tensor(self, picture: np.ndarray) -> Tensor:
-        tensor = self._torch.tensor(picture, device=self._device)
-        return tensor.permute(2, 0, 1)[None].float() / 127.5 - 1
-
-
-def box_iou(a: Sequence[float], b: Sequence[float]) -> float:
-    """Intersection over union of two boxes (x0, y0, x1, y1), 0..1."""
-    width = min(a[2], b[2]) - max(a[0], b[0])
-    height = min(a[3], b[3]) - max(a[1], b[1])
-    if width <= 0 or height <= 0:
-        return 0.0
-    common = width * height
-    areas = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1])
-    return common / (areas - common)
-
-
-MIN_IOU = 0.5
-# (class id, score, whether it is right)
-Match = tuple[int, float, bool]
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """How detections on the decoded picture (``found``) agree with those on the original."""
-
-    matched: int
-    found: int
-    wanted: int
-
-    @property
-    def f1(self) -> float:
-        """Harmonic mean of precision and recall, 0..1; 1 where both have no detection."""
-        total = self.found + self.wanted
-        return 2 * self.matched / total if total else 1.0
-
-    @property
-    def invented(self) -> float:
-        """Share of the decoded picture's detections that the original lacks, 0..1."""
-        return 1 - self.matched / self.found if self.found else 0.0
-
-    @property
-    def lost(self) -> float:
-        """Share of the original's detections that the decoded picture lacks, 0..1."""
-        return 1 - self.matched / self.wanted if self.wanted else 0.0
-
-
-def matches(found: Sequence[SceneObject], wanted: Sequence[SceneObject],
-            min_iou: float = MIN_IOU) -> list[Match]:
-    """
-    Say for each found object, best score first, whether it is right.
-
-    It is right if a wanted object of its class overlaps it by ``min_iou`` and is not taken yet
-    (as PASCAL VOC counts). Leaving out low scores does not change the others.
-    """
-    free = list(wanted)
-    result: list[Match] = []
-    for item in sorted(found, key=lambda o: -o.score):
-        rivals = [(box_iou(item.box, o.box), i) for i, o in enumerate(free)
-                  if o.class_id == item.class_id]
-        best = max(rivals, default=(0.0, -1))
-        if best[0] >= min_iou:
-            free.pop(best[1])
-        result.append((item.class_id, item.score, best[0] >= min_iou))
-    return result
-
-
-def agreement(found: Sequence[SceneObject], wanted: Sequence[SceneObject],
-              min_iou: float = MIN_IOU) -> Agreement:
-    """
-    Count the matches of all detections, whatever their score.
-
-    :param found: detections on the decoded picture.
-    :param wanted: detections on the original.
-    """
-    right = sum(right for _, _, right in matches(found, wanted, min_iou))
-    return Agreement(right, len(found), len(wanted))

@@ -7,7 +7,7 @@ import io
 from pathlib import Path
 from typing import Any
 
-from gsc_ros.evaluation.report.figures import FIGURES
+from gsc_ros.evaluation.report.figures import COMPARED, FIGURES
 from gsc_ros.evaluation.report.rows import figure, Picture, Track
 from gsc_ros.evaluation.rows import Row
 import numpy as np
@@ -20,7 +20,7 @@ MAX_CASES = 400
 _MAX_SHOWN, _WORST = 24, 8
 _MAX_SIDE = 960
 _QUALITY = 82
-_KEPT = ('vgg', 'dino', 'lpips', 'dists', 'ms_ssim', 'psnr', 'f1', 'tp', 'fp', 'fn')
+_KEPT = (*COMPARED, 'f1', 'tp', 'fp', 'fn')
 
 
 class Album:

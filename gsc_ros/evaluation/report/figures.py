@@ -3,6 +3,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gsc_ros.evaluation.judges.registry import KINDS
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -21,12 +23,8 @@ class Figure:
 
 # Means over pictures.
 MEANS = {figure.key: figure for figure in (
-    Figure('vgg', 'VGG distance', -1, 3, "on HED's VGG16; this is not LPIPS"),
-    Figure('dino', 'DINO similarity', 1, 3, 'cosine of the patch tokens of a DINOv2 ViT-S/14'),
-    Figure('lpips', 'LPIPS', -1, 3),
-    Figure('dists', 'DISTS', -1, 3),
-    Figure('ms_ssim', 'MS-SSIM', 1, 3),
-    Figure('psnr', 'PSNR', 1, 2, 'dB'),
+    *(Figure(kind.name, kind.title, kind.better, kind.digits, kind.note)
+      for kind in KINDS.values()),
     Figure('flicker', 'flicker', -1, 2,
            'grey levels that change from picture to picture where the source stands still'),
     Figure('caption_recall', 'caption recall', 1, 2, 'share of the caption that was sent'),
@@ -50,6 +48,7 @@ POOLED = {figure.key: figure for figure in (
 )}
 FIGURES = MEANS | POOLED
 # Rate curves that may be compared by Bjøntegaard deltas.
-COMPARED = ('vgg', 'dino', 'lpips', 'dists', 'ms_ssim', 'psnr')
+COMPARED = tuple(kind.name for kind in KINDS.values() if kind.curve)
 # "At equal ..." is said in this figure, the first that was measured.
-HEADLINE = ('vgg', 'lpips', 'dino', 'ms_ssim', 'psnr')
+HEADLINE = tuple(sorted((kind.name for kind in KINDS.values() if kind.headline),
+                        key=lambda name: KINDS[name].headline))

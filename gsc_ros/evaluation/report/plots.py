@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from gsc_ros.evaluation.report.figures import FIGURES
+from gsc_ros.evaluation.report.figures import COMPARED, FIGURES
 from gsc_ros.evaluation.report.rows import ALL, is_ours, UNITS
 from gsc_ros.evaluation.report.text import name_of
 
-_SHOWN = ('vgg', 'dino', 'lpips', 'dists', 'ms_ssim', 'psnr', 'f1', 'map', 'invented', 'flicker')
+_SHOWN = (*COMPARED, 'f1', 'map', 'invented', 'flicker')
 _COLUMNS = 3
 
 
