@@ -140,6 +140,52 @@ def test_cameras_share_by_weight_and_idle_ones_leave_their_share():
     assert sum(wire for *_, wire in alone) / (alone[-1][0] / 1e9) == pytest.approx(4000, rel=0.1)
 
 
+@pytest.fixture
+def two_cameras() -> ByteBudget:
+    """
+    Give a second with room for two packets of 400 bytes: one of a at 0 s, one of b at 0.1 s.
+
+    What was sent leaves the window after 1.01 s: a second and a guard of 10 ms.
+    """
+    budget = ByteBudget({'a': 1.0, 'b': 1.0}, BudgetSettings(1000, 50.0, 400, 400))
+    for camera, now_ns in (('a', 0), ('b', SECOND_NS // 10)):
+        assert budget.grant(camera, now_ns) == 400
+        budget.spend(camera, 400, now_ns)
+    return budget
+
+
+def test_a_camera_that_waits_keeps_its_claim(two_cameras):
+    """Room for one packet goes to a, which asked in vain and has saved more than b."""
+    assert two_cameras.grant('a', 900_000_000) == 0
+    assert two_cameras.wait_ns('b', 900_000_000) == 210_000_000     # when there is room for both
+    assert two_cameras.grant('b', 1_010_000_000) == 0
+    assert two_cameras.grant('a', 1_010_000_000) == 400
+    two_cameras.spend('a', 400, 1_010_000_000)
+    assert two_cameras.grant('b', 1_110_000_000) == 400
+
+
+def test_a_camera_that_has_not_asked_claims_nothing(two_cameras):
+    """It would come first as it has saved more, but has no picture."""
+    assert two_cameras.grant('b', 1_010_000_000) == 400
+
+
+def test_a_camera_that_cannot_pay_yet_claims_nothing(two_cameras):
+    """It waits, and has saved 396 of 400 bytes: b waits for its own packet's room alone."""
+    assert two_cameras.grant('a', 700_000_000) == 0
+    assert two_cameras.wait_ns('b', 700_000_000) == 310_000_000
+
+
+@pytest.mark.parametrize('sent', [True, False])
+def test_a_camera_that_was_served_claims_nothing(two_cameras, sent):
+    """What it has saved is no claim until it asks again."""
+    assert two_cameras.grant('a', 1_010_000_000) == 400
+    if sent:
+        two_cameras.spend('a', 1, 1_010_000_000)
+    else:
+        two_cameras.cancel('a', 1_010_000_000)
+    assert two_cameras.grant('b', 1_050_000_000) == 400
+
+
 def test_failed_pictures_do_not_spin():
     """A cancelled grant waits for the next period like a sent picture."""
     budget = ByteBudget({'a': 1.0}, BudgetSettings(1000, 2.0, 150, 1500, 28))
