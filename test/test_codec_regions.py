@@ -48,6 +48,36 @@ def test_samples_inside_stay_and_no_seam_shows() -> None:
     assert steps[130:150].max() <= np.abs(np.diff(before[0].astype(int), axis=1)).mean(0).max()
 
 
+def smoothed(plane: np.ndarray, deviation: float) -> np.ndarray:
+    """Convolve with a Gaussian whose rows and columns are written out, to 4 deviations."""
+    reach = int(np.ceil(4 * deviation))
+    kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / deviation) ** 2)
+    padded = np.pad(plane.astype(float), reach, 'reflect')
+    for axis in (0, 1):
+        padded = np.apply_along_axis(np.convolve, axis, padded, kernel / kernel.sum(), 'valid')
+    return padded
+
+
+def test_chroma_is_smoothed_by_half_the_deviation() -> None:
+    """A chroma sample is as wide as two of luma: 2 coded pixels are 1 sample of it."""
+    after = Focus([LEFT], 2.0).smooth_outside(planes())
+    for sharp, smooth, deviation in zip(planes(), after, (2.0, 1.0, 1.0), strict=True):
+        outside = np.s_[8:-8, int(0.6 * sharp.shape[1]):-8]
+        np.testing.assert_allclose(smooth[outside], smoothed(sharp, deviation)[outside], atol=1)
+
+
+def test_chroma_keeps_the_region_of_luma() -> None:
+    """The region, widened by a tenth of its size, lies at the same place in all three planes."""
+    after = Focus([(0.5, 0.25, 1.0, 0.5)], 0.8).smooth_outside(planes())
+    for sharp, smooth in zip(planes(), after, strict=True):
+        height, width = sharp.shape
+        top, bottom, left = int(0.225 * height), int(0.525 * height), int(0.45 * width)
+        changed = sharp != smooth
+        assert not changed[top + 4:bottom - 4, left + 4:].any()
+        for outside in (changed[:top - 4], changed[bottom + 4:], changed[:, :left - 4]):
+            assert outside.mean() > 0.5
+
+
 @pytest.mark.parametrize('focus', [
     NOWHERE, Focus([LEFT], 0.0), Focus([(0.0, 0.0, 1.0, 1.0)]),
     Focus([(0.0, 0.0, 0.5, 1.0), (0.5, 0.0, 1.0, 1.0)])],
