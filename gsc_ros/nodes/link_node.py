@@ -6,7 +6,8 @@ import sys
 from typing import Any
 
 from gsc_msgs.msg import SemanticFrame, StreamInfo
-from gsc_ros.link.emulator import LinkModel, LinkSettings
+from gsc_ros.link.emulator import Line
+from gsc_ros.link.line_settings import LineSettings
 from gsc_ros.nodes.diagnostics import Counters
 from gsc_ros.nodes.lifecycle import GscNode, run_node
 from gsc_ros.nodes.qos import input_qos, latched_qos, output_qos
@@ -28,7 +29,7 @@ class LinkNode(GscNode):
         self._frames: dict[str, Publisher] = {}
         self._infos: dict[str, Publisher] = {}
         self._timer: Any = None
-        self._link: LinkModel[tuple[Publisher, Any]] | None = None
+        self._line: Line[tuple[Publisher, Any]] | None = None
         self._counters = Counters(
             'link', ('packets_in', 'bytes_in', 'packets_out', 'bytes_out'),
             rates=('bytes_in', 'bytes_out'))
@@ -44,7 +45,7 @@ class LinkNode(GscNode):
 
     def start(self) -> None:
         """Subscribe; the link starts empty."""
-        self._link = LinkModel(self._settings(), self.parameters['seed'])
+        self._line = Line(self._settings(), self.parameters['seed'], self._now_ns())
         # The node's clock, so that the link follows simulated time where that is used.
         self._timer = self.create_timer(IDLE_PERIOD_S, self._deliver)
         self._timer.cancel()
@@ -59,7 +60,7 @@ class LinkNode(GscNode):
         if self._timer:
             self.destroy_timer(self._timer)
             self._timer = None
-        self._link = None
+        self._line = None
 
     def teardown(self) -> None:
         """Forget the publishers."""
@@ -77,21 +78,22 @@ class LinkNode(GscNode):
 
     def refresh_gauges(self) -> None:
         """Report what the link itself counts."""
-        if self._link:
+        if self._line:
             self._counters.gauge('kbps', float(self.parameters['kbps']))
-            for name in ('dropped', 'lost', 'sent', 'sent_bytes', 'queued_bytes'):
-                self._counters.gauge(name, str(getattr(self._link, name)))
+            for name, value in self._line.counts.items():
+                self._counters.gauge(name, str(value))
+            self._counters.gauge('queued_bytes', str(self._line.queued_bytes))
 
     def parameters_changed(self) -> None:
         """Take a new speed, delay, loss or queue; the packet on the link keeps its time."""
-        if self._link:
-            self._link.settings = self._settings()
+        if self._line:
+            self._line.settings = self._settings()
 
-    def _settings(self) -> LinkSettings:
+    def _settings(self) -> LineSettings:
         values = self.parameters
-        return LinkSettings(values['kbps'], values['overhead_bytes'],
-                            round(values['delay_ms'] * 1e6), values['loss'],
-                            values['queue_bytes'])
+        return LineSettings(
+            values['kbps'], delay_s=values['delay_ms'] / 1e3, loss=values['loss'],
+            queue_bytes=values['queue_bytes'], header_bytes=values['overhead_bytes'])
 
     def _on_frame(self, stream: str, msg: SemanticFrame) -> None:
         self._counters.add('packets_in')
@@ -102,15 +104,15 @@ class LinkNode(GscNode):
         self._offer(self._infos[stream], msg, len(serialize_message(msg)), precious=True)
 
     def _offer(self, publisher: Publisher, msg: Any, size: int, *, precious: bool) -> None:
-        if self._link:
-            self._link.offer((publisher, msg), size, self._now_ns(), precious=precious)
+        if self._line:
+            self._line.offer((publisher, msg), size, self._now_ns(), precious=precious)
             self._set_timer()
 
     def _deliver(self) -> None:
         with self.guard('deliver'):
-            if self._link is None:
+            if self._line is None:
                 return
-            for publisher, msg in self._link.arrived(self._now_ns()):
+            for publisher, msg in self._line.arrived(self._now_ns()):
                 publisher.publish(msg)
                 if isinstance(msg, SemanticFrame):
                     self._counters.add('packets_out')
@@ -122,7 +124,7 @@ class LinkNode(GscNode):
 
     def _set_timer(self) -> None:
         """Wake up when the next packet has left or arrived, not before."""
-        next_ns = self._link.next_ns() if self._link else None
+        next_ns = self._line.next_ns() if self._line else None
         if next_ns is None:
             self._timer.cancel()
             return
