@@ -5,6 +5,7 @@ from dataclasses import replace
 import statistics
 
 from gsc_ros.codec.errors import InvalidInputError, MissingDependencyError
+from gsc_ros.link.line_settings import LineSettings
 from gsc_ros.link.session import ciphering as sessions
 from gsc_ros.link.session.base import BaseEndpoint, Facts, Restarted
 from gsc_ros.link.session.requests import MAX_PENDING, TooManyRequestsError
@@ -13,7 +14,7 @@ from gsc_ros.link.wire import fec
 from gsc_ros.link.wire.datagrams import RequestKind
 from link_simulation import (
     BASE_CLOCK_NS,
-    Channel,
+    channel,
     facts,
     KEY,
     most_in_a_second,
@@ -26,15 +27,15 @@ from link_simulation import (
 import pytest
 
 WITH_FEC = 'adaptive' if fec.available() else 'off'
-BAD = Channel(delay_ns=200 * MS, jitter_ns=150 * MS, loss=0.1, doubled=0.1)
+BAD = channel(0.2, jitter_s=0.15, loss=0.1, doubled=0.1)
 both = pytest.mark.parametrize('key', [None, KEY], ids=['plain', 'sealed'])
 
 
-def simulation(key: bytes | None, channel: Channel | None = None, seed: int = 1,
+def simulation(key: bytes | None, line: LineSettings | None = None, seed: int = 1,
                **changes: object) -> Simulation:
     """Both ends with the same settings."""
     return Simulation(settings(key=key, **changes), settings(key=key, **changes),
-                      channel or Channel(), seed)
+                      line, seed)
 
 
 @both
@@ -97,7 +98,7 @@ def test_newest_wins_and_streams_take_turns(key: bytes | None) -> None:
     for _ in range(40):
         for stream_id in (0, 7):
             for _ in range(3):
-                newest = sim.offer(stream_id, 250)
+                newest = sim.picture(stream_id, 250)
         sim.run(1, streams=())
     counts = [sum(picture.stream_id == stream_id for _, picture in sim.pictures[-30:])
               for stream_id in (0, 7)]
@@ -109,14 +110,14 @@ def test_newest_wins_and_streams_take_turns(key: bytes | None) -> None:
 def test_a_begun_picture_is_finished_and_what_is_stale_is_not_sent() -> None:
     sim = simulation(None, bytes_per_second=300, mtu=100, stale_ns=3 * SECOND)
     sim.run(15, streams=())
-    begun = sim.offer(0, 300)
+    begun = sim.picture(0, 300)
     sim.run(0.1, streams=())
-    newer = sim.offer(0, 100)
+    newer = sim.picture(0, 100)
     sim.run(5, streams=())
     assert [picture.sequence for _, picture in sim.pictures] == [begun, newer]
-    never_begun = sim.offer(0, 100)
+    never_begun = sim.picture(0, 100)
     sim.now_ns += 4 * SECOND
-    too_long = sim.offer(7, 900)  # what is left of it after three seconds is not sent
+    too_long = sim.picture(7, 900)  # what is left of it after three seconds is not sent
     sim.run(10, streams=())
     got = [picture.sequence for _, picture in sim.pictures]
     assert never_begun not in got
@@ -176,10 +177,10 @@ def test_both_may_be_killed_at_any_time_on_a_bad_link(key: bytes | None) -> None
 @both
 def test_a_base_station_that_starts_late_sees_the_next_picture(key: bytes | None) -> None:
     sim = simulation(key)
-    sim.channel = Channel(loss=1.0)
+    sim.change(channel(loss=1.0))
     sim.run(20)
     sim.start_base()
-    sim.channel = Channel()
+    sim.change(channel())
     late_ns = sim.now_ns
     sim.run(5)
     waited_ns = sim.pictures[0][0] - late_ns
@@ -221,9 +222,9 @@ def test_pictures_of_an_encoder_that_starts_again_are_not_taken_for_old_ones() -
     for first in (100, 95):
         sim.sequence = first
         for number in range(6):
-            sim.channel = Channel(loss=1.0 if first == 95 and number in (1, 2) else 0.0)
+            sim.change(channel(loss=1.0 if first == 95 and number in (1, 2) else 0.0))
             sim.run(0.5)
-    sim.channel = Channel()
+    sim.change(channel())
     sim.run(2, streams=())
     runs = [event.sequence for _, event in sim.robot_events if isinstance(event, Acked)]
     assert runs == [101, 102, 103, 104, 105, 106, 96, 99, 100, 101]
@@ -255,7 +256,7 @@ def test_a_refresh_reaches_every_stream_and_too_old_requests_are_forgotten() -> 
     streams = [event.stream_id for _, event in sim.robot_events
                if isinstance(event, RefreshNeeded)]
     assert sorted(streams) == [0, 7, 7]
-    sim.channel = Channel(loss=1.0)
+    sim.change(channel(loss=1.0))
     for value in range(MAX_PENDING):
         sim.request(0, RequestKind.RATE, value)
     with pytest.raises(TooManyRequestsError):
@@ -265,7 +266,7 @@ def test_a_refresh_reaches_every_stream_and_too_old_requests_are_forgotten() -> 
 
 
 def test_status_tells_what_goes_on() -> None:
-    sim = simulation(None, replace(BAD, loss=0.2, jitter_ns=0, doubled=0.0), mtu=100)
+    sim = simulation(None, replace(BAD, loss=0.2, jitter_s=0, doubled=0.0), mtu=100)
     sim.run(120, size=150)
     robot, base = sim.robot_state, sim.base_state
     assert robot.connected and base.connected
@@ -275,7 +276,7 @@ def test_status_tells_what_goes_on() -> None:
     assert base.goodput == pytest.approx(190, rel=0.4)
     assert robot.goodput == pytest.approx(base.goodput, rel=0.5)
     assert robot.round_trip_ns == pytest.approx(400 * MS, abs=30 * MS)
-    sim.channel = Channel(loss=1.0)
+    sim.change(channel(loss=1.0))
     sim.run(10)
     assert not sim.robot_state.connected
     assert sim.robot_state.silent_ns >= 9 * SECOND
@@ -286,19 +287,7 @@ def test_queueing_is_seen_apart_from_the_time_that_large_datagrams_take() -> Non
     """A link of 1000 bytes a second, first with little to carry, then with too much."""
     delays = []
     for size in (150, 600):
-        sim = simulation(None, mtu=700, bytes_per_second=4000)
-        busy_ns = 0
-
-        def carry(to: str, datagrams: list[bytes], sim: Simulation = sim) -> None:
-            nonlocal busy_ns
-            for datagram in datagrams:
-                if to == 'base':
-                    busy_ns = max(busy_ns, sim.now_ns) + (len(datagram) + 28) * MS
-                sim.flying.append((busy_ns if to == 'base' else sim.now_ns,
-                                   next(sim.order), to, datagram))
-            sim.flying.sort()
-
-        sim._carry = carry  # type: ignore[method-assign]
+        sim = simulation(None, LineSettings(8.0), mtu=700, bytes_per_second=4000)
         sim.run(30, size=size)
         delays.append(sim.base_state.queue_delay_ns)
     assert delays[0] < 100 * MS
@@ -329,16 +318,16 @@ def test_the_largest_packet_is_sent_and_a_larger_one_refused(fec_mode: str,
     sim = simulation(key, mtu=64, fec=fec_mode, bytes_per_second=10**6)
     sim.run(2)
     largest = sim.robot.largest_packet
-    sequence = sim.offer(0, largest)
+    sequence = sim.picture(0, largest)
     sim.run(2, streams=())
     assert sim.pictures[-1][1].sequence == sequence
     with pytest.raises(InvalidInputError, match='packet length'):
-        sim.offer(0, largest + 1)
+        sim.picture(0, largest + 1)
 
 
 def test_medians_on_the_thinnest_link() -> None:
     """2.4 kbit/s, 600 ms, 2 % loss, everything on: pictures keep coming, age below 4 s."""
-    sim = simulation(KEY, Channel(600 * MS, 50 * MS, 0.02), bytes_per_second=300, mtu=300,
+    sim = simulation(KEY, channel(0.6, jitter_s=0.05, loss=0.02), bytes_per_second=300, mtu=300,
                      report_period_ns=2 * SECOND)
     sim.run(120, period_ns=1000 * MS, size=150)
     ages = [at_ns - sim.offered_at(picture) for at_ns, picture in sim.pictures]

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from gsc_ros.link.session.robot import RobotEndpoint
 from gsc_ros.link.wire.datagrams import RequestKind
-from link_simulation import Channel, KEY, MS, settings, Simulation
+from link_simulation import channel, KEY, settings, Simulation
 
 
 def test_forged_replayed_and_altered_datagrams_are_counted_and_dropped() -> None:
@@ -72,11 +72,11 @@ def footprint(value: object, seen: set[int] | None = None) -> int:
 
 def test_memory_stays_bounded_over_a_hundred_thousand_datagrams() -> None:
     sim = Simulation(*[settings(mtu=64, bytes_per_second=10**7)] * 2,
-                     Channel(100 * MS, 5 * MS, loss=0.02, doubled=0.1))
+                     channel(0.1, jitter_s=0.005, loss=0.02, doubled=0.1), streams=range(20))
     sizes, datagrams = [], 0
     while datagrams < 100_000:
         for _ in range(20):
-            sim.offer(sim.chance.randrange(20), 3000)
+            sim.picture(sim.chance.randrange(20), 3000)
             sim.step()
         sim.request(sim.chance.randrange(256), RequestKind.REFRESH)
         datagrams += sum(map(len, sim.sent.values()))

@@ -1,7 +1,6 @@
 """The robot's end of the thin link: packets out, requests and acknowledgements back."""
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from functools import partial
 import math
@@ -13,11 +12,10 @@ from typing import Any
 from gsc_msgs.msg import SemanticFrame, StreamFeedback, StreamInfo
 from gsc_ros.codec.bitstream import unpack
 from gsc_ros.codec.errors import GscError
-from gsc_ros.link.session.control import Control
-from gsc_ros.link.session.robot import Acked, RefreshNeeded, Requested, RobotEndpoint, StreamFacts
+from gsc_ros.link.feedback import Feedback
+from gsc_ros.link.robot_feedback import RobotFeedback
+from gsc_ros.link.session.robot import RobotEndpoint, StreamFacts
 from gsc_ros.link.settings import LinkSettings
-from gsc_ros.link.wire.blobs import PICTURE_BYTES
-from gsc_ros.link.wire.datagrams import Kind, Request
 from gsc_ros.link.wire.stream_info import pack_info
 from gsc_ros.nodes.diagnostics import Counters
 from gsc_ros.nodes.info_messages import facts_from_info
@@ -32,7 +30,6 @@ from std_msgs.msg import Header
 
 FEEDBACK_PERIOD_S = 1.0
 FEEDBACK_DEPTH = 20
-MOST_STAMPS = 64
 
 
 class _Stream:
@@ -46,17 +43,8 @@ class _Stream:
         self.counters = Counters(topic, ('packets', 'bytes', 'acknowledged', 'refreshes'),
                                  faults=('bad_packets', 'refused_requests'),
                                  rates=('packets', 'bytes', 'acknowledged'))
-        self.control = Control()
         self.frame_id: str | None = None
         self.info = b''
-        self.acknowledged: list[int] = []
-        self.stamps: OrderedDict[int, int] = OrderedDict()  # of packets offered lately
-        self.refresh = False
-
-    def offered(self, sequence: int, stamp: int) -> None:
-        self.stamps[sequence] = stamp
-        if len(self.stamps) > MOST_STAMPS:
-            self.stamps.popitem(last=False)
 
     @property
     def facts(self) -> StreamFacts:
@@ -71,7 +59,7 @@ class LinkRobotNode(LinkEndNode[RobotEndpoint]):
         super().__init__('gsc_link_robot', LINK_ROBOT)
         self._streams: list[_Stream] = []
         self._timer: Any = None
-        self._fragment_bytes = self._overhead_bytes = 0
+        self._feedback: RobotFeedback | None = None
 
     def link_settings(self, **common: Any) -> LinkSettings:
         """Take what the robot alone decides."""
@@ -83,10 +71,7 @@ class LinkRobotNode(LinkEndNode[RobotEndpoint]):
 
     def make_endpoint(self, settings: LinkSettings) -> RobotEndpoint:
         """Make the robot's end; a new number for each start tells the base station of it."""
-        # Stamp and number are counted in each fragment: a few bytes too many rather than too few.
-        self._fragment_bytes = settings.room(Kind.DATA) - PICTURE_BYTES
-        self._overhead_bytes = (settings.largest_datagram - self._fragment_bytes
-                                + settings.overhead_bytes)
+        self._feedback = RobotFeedback(settings, (stream.number for stream in self._streams))
         return RobotEndpoint(settings, boot=secrets.randbits(32))
 
     def setup(self) -> None:
@@ -144,7 +129,8 @@ class LinkRobotNode(LinkEndNode[RobotEndpoint]):
         if self.io:
             with self.io.use() as end:
                 end.offer(stream.number, sequence, stamp, data, time.monotonic_ns())
-            stream.offered(sequence, stamp)
+            if self._feedback:
+                self._feedback.streams[stream.number].offered(sequence, stamp)
             stream.counters.add('packets')
             stream.counters.add('bytes', len(data))
 
@@ -160,56 +146,33 @@ class LinkRobotNode(LinkEndNode[RobotEndpoint]):
 
     def on_events(self, events: Sequence[Any]) -> None:
         """Note what the base station has and wants, and tell the encoders at once."""
+        if self._feedback is None:
+            return
         for event in events:
             with self.guard(type(event).__name__):
-                self._note(event)
+                for number, error in self._feedback.note(event):
+                    self.report(f'{self._streams[number].topic}: request refused', error)
+        self.newest_stamp_ns = self._feedback.newest_stamp_ns
         self._publish_all()
 
-    def _note(self, event: Any) -> None:
-        if isinstance(event, Acked):
-            stream = self._streams[event.stream_id]
-            stream.acknowledged.append(event.sequence)
-            stream.counters.add('acknowledged')
-            if event.sequence in stream.stamps:
-                self.saw(stream.stamps.pop(event.sequence))
-        elif isinstance(event, RefreshNeeded):
-            self._refresh(self._streams[event.stream_id])
-        elif isinstance(event, Requested):
-            self._obey(event.request)
-
-    def _obey(self, request: Request) -> None:
-        wanted = self._streams if request.stream_id is None else [
-            stream for stream in self._streams if stream.number == request.stream_id]
-        for stream in wanted:
-            try:
-                stream.control = stream.control.after(request.kind, request.values)
-            except GscError as error:
-                stream.counters.add('refused_requests')
-                self.report(f'{stream.topic}: request refused', error)
-
-    @staticmethod
-    def _refresh(stream: _Stream) -> None:
-        stream.acknowledged.clear()
-        stream.refresh = True
-        stream.counters.add('refreshes')
-
     def _publish_all(self) -> None:
-        if not self.io:
+        if not self.io or not self._feedback:
             return
         with self.io.use(wake=False) as end:
             allowed = end.allowed_rate
         for stream in self._streams:
-            self._publish(stream, allowed)
+            for name, count in self._feedback.streams[stream.number].counters.items():
+                stream.counters.set(name, count)
+            self._publish(stream, self._feedback.take(stream.number, allowed))
 
-    def _publish(self, stream: _Stream, allowed: int) -> None:
-        control = stream.control
+    def _publish(self, stream: _Stream, feedback: Feedback) -> None:
+        limits, control = feedback.limits, feedback.limits.control
         stream.publisher.publish(StreamFeedback(
             header=Header(stamp=self.get_clock().now().to_msg()),
-            acknowledged=stream.acknowledged, refresh=stream.refresh, paused=control.paused,
-            bytes_per_second=allowed, overhead_bytes=self._overhead_bytes,
-            fragment_bytes=self._fragment_bytes, rate=control.rate, quality=control.quality,
+            acknowledged=feedback.acknowledged, refresh=feedback.refresh, paused=control.paused,
+            bytes_per_second=limits.bytes_per_second, overhead_bytes=limits.overhead_bytes,
+            fragment_bytes=limits.fragment_bytes, rate=control.rate, quality=control.quality,
             roi=control.roi, priority=control.priority))
-        stream.acknowledged, stream.refresh = [], False
 
 
 def main() -> int:
