@@ -24,10 +24,20 @@ def smooth(side: int = 64) -> Tensor:
     return torch.stack([y.sin(), x.cos(), (x + y).sin()])[None] * 0.1
 
 
-def test_an_untrained_network_repeats_pixels() -> None:
+def test_an_untrained_network_enlarges() -> None:
     small = torch.rand(2, 3, 8, 12)
-    made = MeanPredictor(MeanConfig(8, 2))(small, torch.zeros(2, 2))
-    torch.testing.assert_close(made, F.interpolate(small, scale_factor=4, mode='nearest'))
+    with torch.no_grad():
+        made = MeanPredictor(MeanConfig(8, 2))(small, torch.zeros(2, 2))
+    linear = F.interpolate(small, scale_factor=4, mode='bilinear')
+    assert (made - linear).abs().max() < 0.1 and (made - linear).abs().mean() < 0.02
+
+
+def test_a_pattern_of_the_blocks_pitch_cannot_be_made() -> None:
+    model = MeanPredictor(MeanConfig(8, 2))
+    model.exit.bias.data.normal_()      # type: ignore[union-attr]
+    with torch.no_grad():
+        made = model(torch.zeros(1, 3, 8, 8), torch.zeros(1, 2))[..., 4:-4, 4:-4]
+    torch.testing.assert_close(made, made[..., :1, :1].expand_as(made), atol=1e-6, rtol=0)
 
 
 def test_the_rate_is_felt_once_it_was_learnt() -> None:
@@ -127,7 +137,7 @@ def test_the_stage_draws_judges_and_is_evaluated(tmp_path: Path) -> None:
     assert batch['rgb'].shape[0] == batch['small'].shape[0] == len(batch['facts']) == 2
     assert 0 <= float(batch['small'].min()) < 0.5 < float(batch['small'].max()) <= 1
     loss, parts = stage.loss(stage.model, batch, 0)
-    assert set(parts) == {'pixel', 'flat', 'vgg'}
+    assert set(parts) == {'pixel', 'colour', 'flat', 'vgg'}
     loss.backward()
     assert all(p.grad is not None for p in stage.model.parameters() if p.requires_grad)
     scores = stage.evaluate(stage.model, tmp_path / 'sheet.png')

@@ -14,6 +14,10 @@ from torch import nn, Tensor
 from torch.nn import functional as F
 
 SCALE = 4
+# No response at periods of four pixels and of two: what differs from one pixel of a block of 4 x 4
+# to the next in all blocks alike is left out. At the coded picture's finest detail it lets 0.6
+# through, which the network can make up for.
+_ANTIALIAS = (1 / 8, 2 / 8, 2 / 8, 2 / 8, 1 / 8)
 
 
 @dataclass(frozen=True)
@@ -29,8 +33,11 @@ class MeanPredictor(nn.Module):
     Small picture and its rate in, picture of four times the size out.
 
     What the chain of convolutions makes is added to a plain enlargement, itself a learnt 3x3
-    convolution that begins as the nearest neighbour.
+    convolution that begins as the nearest neighbour. Both become blocks of 4 x 4 pixels; a filter
+    then takes the pitch of the blocks away, without which the losses on features weave patterns.
     """
+
+    antialias: Tensor
 
     def __init__(self, config: MeanConfig = MeanConfig()) -> None:
         super().__init__()
@@ -48,6 +55,8 @@ class MeanPredictor(nn.Module):
         self.exit = nn.Conv2d(width, out, 3, padding=1)
         nn.init.zeros_(self.exit.weight)
         nn.init.zeros_(self.exit.bias)  # type: ignore[arg-type]
+        kernel = torch.tensor(_ANTIALIAS).repeat(3, 1, 1, 1)
+        self.register_buffer('antialias', kernel, persistent=False)
 
     def forward(self, small: Tensor, facts: Tensor) -> Tensor:
         """
@@ -59,7 +68,9 @@ class MeanPredictor(nn.Module):
         x = self.bends[0](x)
         for convolution, bend in zip(self.chain, list(self.bends)[1:], strict=True):
             x = bend(convolution(x))
-        return F.pixel_shuffle(self.exit(x) + self.base(small), SCALE)
+        made = F.pixel_shuffle(self.exit(x) + self.base(small), SCALE)
+        made = F.conv2d(F.pad(made, (2, 2, 2, 2), mode='replicate'), self.antialias, groups=3)
+        return F.conv2d(made, self.antialias.transpose(2, 3), groups=3)
 
 
 def coding_facts(bits: float, coded_pixels: int, pixels: int) -> tuple[float, float]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import log2
 
 from gsc_ros.codec.bitstream import CoderId
-from gsc_ros.codec.hevc.coder import coded_size, MAX_QUALITY, typical_quality
+from gsc_ros.codec.hevc.alone import coded_size, MAX_QUALITY, typical_quality
 from gsc_ros.codec.hevc.streams import decode_planes, encode_planes
 from gsc_ros.codec.resample import enlarge, shrink
 from gsc_ros.models.learned_coder import LearnedCoder

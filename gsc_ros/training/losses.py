@@ -16,6 +16,11 @@ def charbonnier(a: Tensor, b: Tensor) -> Tensor:
     return ((a - b).square() + _EPSILON ** 2).sqrt().mean()
 
 
+def colour_difference(a: Tensor, b: Tensor) -> Tensor:
+    """Charbonnier of R - G and B - G of (B, 3, H, W): features forgive coloured fringes."""
+    return charbonnier(a[:, ::2] - a[:, 1:2], b[:, ::2] - b[:, 1:2])
+
+
 def high_pass(picture: Tensor) -> Tensor:
     """Subtract a binomial blur of five pixels: (B, C, H, W) -> same."""
     channels = picture.shape[1]

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from gsc_ros.codec.errors import InvalidInputError
-from gsc_ros.codec.hevc.coder import coded_size, typical_quality
+from gsc_ros.codec.hevc.alone import coded_size, typical_quality
 from gsc_ros.models.mean import coding_facts, MeanPredictor, to_size
 from gsc_ros.models.vgg import VggDistance
 from gsc_ros.training import pretrained
 from gsc_ros.training.data import PictureSet, random_crop
 from gsc_ros.training.degrade import code_small
 from gsc_ros.training.dino_loss import DinoLoss
-from gsc_ros.training.losses import charbonnier, flat_excess
+from gsc_ros.training.losses import charbonnier, colour_difference, flat_excess
 from gsc_ros.training.objects_loss import ObjectLoss
 from gsc_ros.training.pictures import centre_crops, psnr, to_batch, window_at, write_sheet
 import numpy as np
@@ -38,6 +38,7 @@ class LossWeights:
     """Weights of the parts of the loss; a judge whose weight is 0 is not loaded."""
 
     pixel: float = 1.0
+    colour: float = 0.5
     flat: float = 4.0
     vgg: float = 0.1
     dino: float = 0.0
@@ -48,8 +49,9 @@ class MeanStage:
     """
     Charbonnier's loss, with a little of what sees more than pixels.
 
-    VGG distance sharpens and, alone, leaves bumps where the source is smooth: ``flat_excess``
-    speaks against them. DINO features and a detector speak for what is to be seen.
+    VGG distance sharpens and, alone, leaves bumps where the source is smooth and coloured fringes:
+    ``flat_excess`` and ``colour_difference`` speak against them. DINO features and a detector
+    speak for what is to be seen.
 
     :param init: ``realesr``: weights from a registry package; ``nothing``: random ones.
     :param dino_every: the DINO features count, for one picture, at every so manieth step.
@@ -108,7 +110,8 @@ class MeanStage:
     def _judged(self, made: Tensor, batch: dict[str, Any], step: int) -> dict[str, Tensor]:
         """Parts of the loss on made pictures (B, 3, H, W) in -1..1."""
         real, window = batch['rgb'], window_at(batch['corner'], self.vgg_crop)
-        parts = {'pixel': charbonnier(made, real), 'flat': flat_excess(made, real),
+        parts = {'pixel': charbonnier(made, real), 'colour': colour_difference(made, real),
+                 'flat': flat_excess(made, real),
                  'vgg': self.vgg(made[window], real[window]).mean()}
         if self.objects is not None:
             parts['objects'] = self.objects(made, real, batch['scale']).mean()

@@ -72,6 +72,7 @@ def fill(model: MeanPredictor, file: Path) -> None:
         reader = _Reader(file.read_bytes())
         for layer, bend in zip([model.entry, *model.chain], model.bends, strict=True):
             _fill_convolution(layer, reader)
+            assert isinstance(bend, nn.PReLU)
             _set(bend.weight, reader.floats(bend.weight.numel()))
         _fill_convolution(model.exit, reader)
         reader.end()
