@@ -8,7 +8,7 @@ from typing import Any
 
 from gsc_ros.codec.errors import InvalidInputError
 
-STAGES = ('pack', 'autoencoder', 'learned', 'prior', 'detector', 'export')
+STAGES = ('pack', 'autoencoder', 'learned', 'mean', 'prior', 'detector', 'export')
 DETECTOR_STEPS = 9500
 
 
@@ -30,7 +30,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument('--config', type=Path, help="YAML instead of the stage's own")
     parser.add_argument('--detector', type=Path,
                         help='ONNX detector that labels the pictures (pack, prior), judges '
-                             'them (prior) or is distilled (detector)')
+                             'them (mean, prior) or is distilled (detector)')
     parser.add_argument('--minutes', type=float, default=math.inf,
                         help='stop after so long, to be resumed by the same command')
     parser.add_argument('--out', type=Path, default=Path('pictures.zip'),
