@@ -18,11 +18,11 @@ import time
 from typing import Any
 
 from gsc_ros.codec.bitstream import unpack
-from gsc_ros.codec.hevc.packets import decode_packet
+from gsc_ros.codec.hevc.coder import decode_reference
 from gsc_ros.codec.resample import enlarge
 from gsc_ros.encoder import SemanticEncoder
 from gsc_ros.models.frames import pad_to_tensor
-from gsc_ros.prior.consistency import Sent, SentPlanes
+from gsc_ros.prior.consistency import Constraint, PlanesConstraint
 from gsc_ros.prior.correction import descend, pull
 from gsc_ros.prior.embedded import Facts, Running
 from gsc_ros.prior.sampling import draw_noise, integrate, shifted
@@ -44,7 +44,7 @@ class Scene:
 
     source: Tensor
     plain: Tensor
-    sent: SentPlanes
+    sent: PlanesConstraint
 
 
 def load_scene(file: Path, bpp: float, encoder: SemanticEncoder, side: int) -> Scene:
@@ -55,10 +55,10 @@ def load_scene(file: Path, bpp: float, encoder: SemanticEncoder, side: int) -> S
     picture = np.ascontiguousarray(picture[top:top + side, left:left + side])
     height, width = picture.shape[:2]
     data = encoder.encode(picture, int(bpp * width * height / 8))
-    found = decode_packet(unpack(data), None)
+    found = decode_reference(unpack(data), None)
     plain = enlarge(found.planes, width, height)
     return Scene(pad_to_tensor(picture, STRIDE), pad_to_tensor(plain, STRIDE),
-                 SentPlanes(found.planes, found.qp))
+                 PlanesConstraint(found.planes, found.qp))
 
 
 def pictures(data: Path, count: int) -> list[Path]:
@@ -109,7 +109,7 @@ class GaussianPrior:
         return (x - clean) / t
 
 
-Method = Callable[[GaussianPrior, Tensor, Sequence[Sent | None], int, int], Tensor]
+Method = Callable[[GaussianPrior, Tensor, Sequence[Constraint | None], int, int], Tensor]
 
 
 def _pull(strength: float) -> Method:

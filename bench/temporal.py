@@ -16,7 +16,7 @@ import time
 
 import av
 from gsc_ros.codec.bitstream import unpack
-from gsc_ros.codec.hevc.packets import decode_packet
+from gsc_ros.codec.hevc.coder import decode_reference
 from gsc_ros.codec.references import ReceiverReferences, SenderReferences
 from gsc_ros.codec.resample import enlarge
 from gsc_ros.encoder import SemanticEncoder
@@ -72,7 +72,7 @@ class Run:
             began = time.process_time()
             data = ENCODER.encode(picture, max_bytes, sequence=number, references=sender)
             coded = time.process_time()
-            planes = decode_packet(unpack(data), receiver).planes
+            planes = decode_reference(unpack(data), receiver).planes
             decoded = time.process_time()
             plain = enlarge(planes, picture.shape[1], picture.shape[0])
             rows.append((len(data), psnr(plain, truth[number]), 1000 * (coded - began),

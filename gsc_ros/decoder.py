@@ -1,19 +1,17 @@
 """The one way from a packet to a picture: live nodes, CLI and evaluation all come through here."""
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from gsc_ros.codec.bitstream import CoderId, Packet, unpack
 from gsc_ros.codec.caption import decode_caption
-from gsc_ros.codec.coder import Coded
-from gsc_ros.codec.errors import CheckpointError, InvalidInputError, ModelMismatchError
-from gsc_ros.codec.hevc.packets import decode_packet
+from gsc_ros.codec.coder import PictureCoder, PlainPicture
+from gsc_ros.codec.errors import CheckpointError, InvalidInputError
 from gsc_ros.codec.objects import decode_objects, SceneObject
 from gsc_ros.codec.references import ReceiverReferences
-from gsc_ros.codec.resample import enlarge
+from gsc_ros.coders import BY_ID
 from gsc_ros.models.assets import (
     AUTOENCODER_FILE,
     CONTEXT_FILE,
@@ -27,8 +25,7 @@ from safetensors import safe_open, SafetensorError
 
 # torch takes seconds to import: plain pictures of the standard coder do without
 if TYPE_CHECKING:
-    from gsc_ros.models.learned_coder import LearnedCoder
-    from gsc_ros.prior.consistency import Sent
+    from gsc_ros.prior.consistency import Constraint
     from gsc_ros.prior.generator import Generator
     from gsc_ros.prior.steady import LastPicture
 
@@ -57,17 +54,6 @@ class DecodedPicture:
         return self.plain if self.regenerated is None else self.regenerated
 
 
-@dataclass(frozen=True)
-class _Plain:
-    """A packet read without generation; ``bpp`` is what the picture takes on its own, about."""
-
-    picture: np.ndarray
-    words: bytes
-    things: bytes
-    bpp: float
-    sent: Callable[[], Sent]
-
-
 class SemanticDecoder:
     """Decodes packets; one instance serves many streams, one packet at a time."""
 
@@ -85,12 +71,8 @@ class SemanticDecoder:
             except (OSError, SafetensorError) as error:
                 raise CheckpointError(path, str(error)) from error
         self._device, self._prior = device, prior
+        self._coders: dict[CoderId, PictureCoder] = {}
         self._policy = Policy.load()
-
-    @cached_property
-    def _learned(self) -> LearnedCoder:
-        from gsc_ros.models.learned_coder import LearnedCoder
-        return LearnedCoder.load(self._device)
 
     @cached_property
     def _generator(self) -> Generator:
@@ -110,7 +92,7 @@ class SemanticDecoder:
         """
         _ = self._generator
 
-    def decode(self, data: bytes, *, steps: int | None = None, seed: int | None = None,
+    def decode(self, data: bytes | Packet, *, steps: int | None = None, seed: int | None = None,
                generate: bool | None = None, references: ReceiverReferences | None = None,
                last: LastPicture | None = None, crispness: float | None = None
                ) -> DecodedPicture:
@@ -134,53 +116,43 @@ class SemanticDecoder:
         if crispness is not None and not 0 <= crispness <= 1:
             raise InvalidInputError('crispness', crispness, '0..1')
         # 1. bytes to fields
-        packet = unpack(data)
+        packet = unpack(data) if isinstance(data, bytes) else data
         # 2. what was sent: the plain picture, words and objects
-        plain = self._decode_plain(packet, references)
-        caption, objects = decode_caption(plain.words), decode_objects(plain.things)
+        plain = self._coder(packet).decode_packet(packet, references)
+        caption = decode_caption(plain.caption_bytes)
+        objects = decode_objects(plain.object_bytes)
         # 3. what the generator makes of it
         regenerated = None
-        if generate or (generate is None and self._pays(packet, plain)):
+        if generate or (generate is None and self._generation_helps(plain)):
             regenerated = self._generator.regenerate(
                 plain.picture, bpp=plain.bpp, coder=packet.coder, caption=caption,
                 objects=objects, seed=packet.seed if seed is None else seed, steps=steps,
-                sent=plain.sent() if self._generator.prior.running.consistency else None,
-                last=last, crispness=crispness)
-        bpp = 8 * len(data) / (packet.width * packet.height)
+                constraint=self._constraint(plain), last=last, crispness=crispness)
+        bpp = 8 * packet.size / (packet.width * packet.height)
         return DecodedPicture(packet, plain.picture, regenerated, caption, objects, bpp)
 
-    def _pays(self, packet: Packet, plain: _Plain) -> bool:
-        """Whether the generator beats the plain picture, as measured."""
-        whole = (packet.coder == CoderId.HEVC
-                 and packet.quality < self._policy.generate_from_quality)
-        return plain.bpp < self._policy.generate_below and not whole
-
-    def follow(self, data: bytes, references: ReceiverReferences) -> None:
+    def follow(self, data: bytes | Packet, references: ReceiverReferences) -> None:
         """
         Keep up with a stream that nobody looks at, for the packets that need this one.
 
         :raises GscError: as ``decode``.
         """
-        packet = unpack(data)
-        if packet.coder == CoderId.HEVC:
-            decode_packet(packet, references)
+        packet = unpack(data) if isinstance(data, bytes) else data
+        self._coder(packet).decode_packet(packet, references)
 
-    def _decode_plain(self, packet: Packet, references: ReceiverReferences | None) -> _Plain:
-        size = packet.width, packet.height
-        if packet.coder == CoderId.HEVC:
-            found = decode_packet(packet, references)
+    def _coder(self, packet: Packet) -> PictureCoder:
+        if packet.coder not in self._coders:
+            self._coders[packet.coder] = BY_ID[packet.coder].load(self._device)
+        return self._coders[packet.coder]
 
-            def planes() -> Sent:
-                from gsc_ros.prior.consistency import SentPlanes
-                return SentPlanes(found.planes, found.qp, self._device)
-            return _Plain(enlarge(found.planes, *size), found.words, found.things, found.bpp,
-                          planes)
-        if packet.fingerprint != self._learned.fingerprint:
-            raise ModelMismatchError(packet.fingerprint, self._learned.fingerprint)
-        coded = Coded(packet.quality, packet.latent)
+    def _generation_helps(self, plain: PlainPicture) -> bool:
+        """Whether the generator beats the plain picture, as measured."""
+        return (plain.bpp < self._policy.generate_below
+                and plain.downscale >= self._policy.generate_from_quality)
 
-        def symbols() -> Sent:
-            from gsc_ros.prior.consistency import SentSymbols
-            return SentSymbols(self._learned, coded, *size)
-        return _Plain(self._learned.decode(coded, *size), packet.caption, packet.objects,
-                      8 * len(packet.latent) / (packet.width * packet.height), symbols)
+    def _constraint(self, plain: PlainPicture) -> Constraint | None:
+        """Return what the generator is held to, where its prior wants that."""
+        if not self._generator.prior.running.consistency:
+            return None
+        from gsc_ros.prior.consistency import constraint
+        return constraint(plain.evidence, self._device)

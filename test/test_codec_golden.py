@@ -12,7 +12,9 @@ from gsc_ros.codec.caption import CHARACTERS, decode_caption, SYMBOLS
 from gsc_ros.codec.classes import COCO_NAMES
 from gsc_ros.codec.coder import Coded
 from gsc_ros.codec.errors import PacketError
-from gsc_ros.codec.hevc.coder import coded_size, decode_planes, HevcCoder
+from gsc_ros.codec.hevc.alone import coded_size
+from gsc_ros.codec.hevc.coder import HevcCoder
+from gsc_ros.codec.hevc.streams import decode_planes
 from gsc_ros.codec.objects import decode_objects
 import numpy as np
 import pytest

@@ -17,7 +17,8 @@ from gsc_ros.codec.errors import (
 )
 from gsc_ros.codec.hevc import headers as hevc_headers
 from gsc_ros.codec.hevc import streams as hevc_streams
-from gsc_ros.codec.hevc.coder import coded_size, HevcCoder, MAX_QUALITY
+from gsc_ros.codec.hevc.alone import coded_size, MAX_QUALITY
+from gsc_ros.codec.hevc.coder import HevcCoder
 from gsc_ros.codec.resample import enlarge, shrink
 import numpy as np
 import pytest
@@ -212,7 +213,8 @@ def test_resampling_keeps_flat_and_smooth_pictures():
 _SCRIPT = """
 import hashlib, sys
 import numpy as np
-from gsc_ros.codec.hevc.coder import coded_size, decode_planes
+from gsc_ros.codec.hevc.alone import coded_size
+from gsc_ros.codec.hevc.streams import decode_planes
 data = bytes.fromhex(sys.argv[1])
 planes = decode_planes(data, *coded_size(320, 240, int(sys.argv[2])))
 print(hashlib.sha256(b''.join(p.tobytes() for p in planes)).hexdigest())

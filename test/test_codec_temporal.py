@@ -17,8 +17,7 @@ from gsc_ros.codec.errors import (
 from gsc_ros.codec.hevc import headers as hevc_headers
 from gsc_ros.codec.hevc import inter as hevc_inter
 from gsc_ros.codec.hevc import streams as hevc_streams
-from gsc_ros.codec.hevc.inter import INTER_FINGERPRINT
-from gsc_ros.codec.hevc.packets import decode_packet
+from gsc_ros.codec.hevc.coder import decode_reference, INTER_FINGERPRINT
 from gsc_ros.codec.hevc.streams import decode_inter, decode_planes, encode_inter, encode_planes
 from gsc_ros.codec.hevc.syntax import parameter_sets
 from gsc_ros.codec.objects import SceneObject
@@ -67,7 +66,7 @@ def encode(picture, sequence, sender, limit=LIMIT, **options):
 
 def decode(data, receiver):
     packet = unpack(data)
-    return enlarge(decode_packet(packet, receiver).planes, packet.width, packet.height)
+    return enlarge(decode_reference(packet, receiver).planes, packet.width, packet.height)
 
 
 def chain(pictures, first=0, **options):
@@ -91,7 +90,7 @@ def test_without_acknowledgements_every_packet_stands_alone():
     for number in range(3):
         packet = unpack(encode(scene(3 * number), number, sender))
         assert packet.reference is None
-        decode_packet(packet, None)
+        decode_reference(packet, None)
 
 
 def test_a_still_scene_costs_a_tenth_and_gets_sharper():
@@ -235,8 +234,8 @@ def test_unchanged_text_is_not_sent_again():
     for number, (caption, objects) in enumerate(texts):
         packet = unpack(encode(scene(), number, sender, caption=caption, objects=objects))
         alone = unpack(ENCODER.encode(scene(), LIMIT, caption=caption, objects=objects))
-        found = decode_packet(packet, receiver)
-        assert (found.words, found.things) == (alone.caption, alone.objects)
+        found = decode_reference(packet, receiver)
+        assert (found.caption_bytes, found.object_bytes) == (alone.caption, alone.objects)
         assert packet.text_repeats == (number in (1, 2))
         sender.acknowledge(number)
 
@@ -252,7 +251,7 @@ def test_text_that_was_cut_is_sent_when_there_is_room():
 def test_an_effective_rate_goes_with_the_sharpness():
     packets, _, _ = chain([scene(noise_seed=number) for number in range(4)])
     receiver = ReceiverReferences()
-    found = [decode_packet(unpack(data), receiver) for data in packets]
+    found = [decode_reference(unpack(data), receiver) for data in packets]
     assert found[0].bpp == 8 * len(unpack(packets[0]).latent) / (WIDTH * HEIGHT)
     most = 2 ** (hevc_inter.REFINEMENT / 6)     # six steps of the quantiser halve the bytes
     assert found[0].bpp < found[-1].bpp <= most * found[0].bpp
@@ -318,9 +317,9 @@ def test_packets_that_contradict_themselves_are_refused():
                        (replace(packet, latent=packet.latent[:1] + b'\xff\x00'), 'quantiser'),
                        (replace(alone, reference=1, caption=b'', text_repeats=True), 'text')):
         with pytest.raises(PacketError, match=field):
-            decode_packet(unpack(pack(bad)), receiver)
+            decode_reference(unpack(pack(bad)), receiver)
     with pytest.raises(ModelMismatchError):
-        decode_packet(replace(packet, fingerprint=INTER_FINGERPRINT + 1), receiver)
+        decode_reference(replace(packet, fingerprint=INTER_FINGERPRINT + 1), receiver)
 
 
 def test_damaged_slices_in_sound_packets(capfd):
@@ -333,11 +332,11 @@ def test_damaged_slices_in_sound_packets(capfd):
             latent[place] ^= rng.integers(1, 256)
         latent = latent[:rng.integers(2, len(latent) + 1)]
         try:
-            planes = decode_packet(replace(packet, latent=bytes(latent)), receiver).planes
+            planes = decode_reference(replace(packet, latent=bytes(latent)), receiver).planes
         except PacketError:
             continue
         pictures += 1
-        assert planes[0].shape == decode_packet(packet, receiver).planes[0].shape
+        assert planes[0].shape == decode_reference(packet, receiver).planes[0].shape
     assert pictures
     assert capfd.readouterr() == ('', '')
 
@@ -351,8 +350,8 @@ def test_golden_streams_decode_for_ever():
         for field in ('fingerprint', 'quality', 'sequence', 'reference', 'text_repeats'):
             assert getattr(packet, field) == case[field]
         assert len(packet.latent) == case['latent_bytes']
-        found = decode_packet(packet, receiver)
+        found = decode_reference(packet, receiver)
         digest = hashlib.sha256(b''.join(plane.tobytes() for plane in found.planes))
         assert digest.hexdigest() == case['planes']
-        assert len(found.things) == 5 * case['objects']
+        assert len(found.object_bytes) == 5 * case['objects']
     assert {file.stem for file in GOLDEN.glob('v1_inter_*.gsc')} == set(CASES)

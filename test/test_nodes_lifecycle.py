@@ -193,9 +193,9 @@ class StandInEncoder:
         self.coder = coder
         self.used.clear()
 
-    def encode(self, shown: np.ndarray, max_bytes: int, *, caption: str, objects: Any,
-               sequence: int, seed: int, references: Any, focus: Any) -> bytes:
-        """As SemanticEncoder.encode."""
+    def encode_packet(self, shown: np.ndarray, max_bytes: int, *, caption: str, objects: Any,
+                      sequence: int, seed: int, references: Any, focus: Any) -> Packet:
+        """As SemanticEncoder.encode_packet."""
         level = int(shown[0, 0, 0])
         if level == 0:
             raise BudgetError(max_bytes, max_bytes + 1)
@@ -204,8 +204,8 @@ class StandInEncoder:
         height, width = shown.shape[:2]
         self.used.append((max_bytes, references))
         self.focus.append(focus)
-        return pack(Packet(CoderId.HEVC, width, height, 1, 0, seed, sequence, None, b'', b'',
-                           bytes([level])))
+        return Packet(CoderId.HEVC, width, height, 1, 0, seed, sequence, None, b'', b'',
+                      bytes([level]))
 
 
 @pytest.fixture
@@ -285,7 +285,7 @@ def test_encoder_obeys_what_the_link_says(start, stand_in_encoder):
     link.publish(told)
     bench.until(lambda: counters.get('acknowledged') == 2)
     assert isinstance(encoded(3)[-1][1], SenderReferences)
-    assert node._budget.settings == BudgetSettings(49_000, 60.0, 150, 1000, 50, 1000)
+    assert node._sender.budget == BudgetSettings(49_000, 60.0, 150, 1000, 50, 1000)
     told.quality, told.paused, told.refresh, told.roi = 0.5, True, True, [0.0, 0.0, 0.5, 1.0]
     link.publish(told)
     bench.until(lambda: counters.get('acknowledged') == 4)
@@ -323,16 +323,17 @@ class StandInDecoder:
         assert self.may_load.wait(30)
         self.ready = True
 
-    def follow(self, data: bytes, references: Any) -> None:
+    def follow(self, packet: Packet, references: Any) -> None:
         """As SemanticDecoder.follow."""
-        sequence = unpack(data).sequence
+        sequence = packet.sequence
         if sequence % 100 and sequence - 1 not in self.followed:
             raise MissingReferenceError(sequence - 1, 'which is not here')
         self.followed.append(sequence)
 
-    def decode(self, data: bytes, *, references: Any, generate: bool | None, **words: Any) -> Any:
+    def decode(self, packet: Packet, *, references: Any, generate: bool | None, **words: Any
+               ) -> Any:
         """As SemanticDecoder.decode."""
-        self.follow(data, references)
+        self.follow(packet, references)
         self.asked.append(generate)
         return SimpleNamespace(plain=picture(1), picture=picture(1), regenerated=None,
                                caption='what was there before', objects=[])
@@ -396,8 +397,8 @@ def test_decoder_does_not_show_what_was_overtaken(start, monkeypatch):
     """A packet that comes after a newer one is followed; a restarted encoder is shown at once."""
     monkeypatch.setitem(sys.modules, 'gsc_ros.decoder',
                         SimpleNamespace(SemanticDecoder=StandInDecoder))
-    monkeypatch.setattr(StandInDecoder, 'follow', lambda decoder, data, references:
-                        decoder.followed.append(unpack(data).sequence))
+    monkeypatch.setattr(StandInDecoder, 'follow', lambda decoder, packet, references:
+                        decoder.followed.append(packet.sequence))
     bench = start(streams='["x/image_raw/gsc"]', reliability='reliable', depth='50')
     node = bench.add(DecoderNode())
     assert node.autostart()

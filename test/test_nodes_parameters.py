@@ -72,13 +72,14 @@ def test_an_integer_serves_as_a_float():
 
 def test_names_are_unique_and_used_by_the_node():
     """No parameter twice, none without effect, none read that is not declared."""
-    nodes = ROOT / 'gsc_ros/nodes'
-    more = {'encoder': ['camera_stream'], 'link_robot': ['link_end'], 'link_base': ['link_end']}
+    package = ROOT / 'gsc_ros'
+    more = {'encoder': ['nodes/info_messages', 'sender', 'scene/watcher'],
+            'link_robot': ['nodes/link_end'], 'link_base': ['nodes/link_end']}
     for kind, table in TABLES.items():
         names = [parameter.name for parameter in table.parameters]
         assert len(set(names)) == len(names)
-        modules = [f'{kind}_node', 'lifecycle', *more.get(kind, [])]
-        source = ''.join((nodes / f'{module}.py').read_text() for module in modules)
+        modules = [f'nodes/{kind}_node', 'nodes/lifecycle', *more.get(kind, [])]
+        source = ''.join((package / f'{module}.py').read_text() for module in modules)
         used = set(re.findall(r"""(?:parameters|values)\[['"](\w+)['"]\]""", source))
         assert used == set(names)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import sys
 
 from gsc_ros.codec.bitstream import unpack
-from gsc_ros.codec.hevc.packets import decode_packet
+from gsc_ros.codec.hevc.coder import decode_reference
 from gsc_ros.codec.references import Reference
 from gsc_ros.codec.resample import enlarge, shrink
 from gsc_ros.encoder import SemanticEncoder
@@ -16,7 +16,7 @@ torch = pytest.importorskip('torch')
 
 from gsc_ros.models.frames import pad_to_tensor  # noqa: E402
 from gsc_ros.models.learned_coder import LearnedCoder  # noqa: E402
-from gsc_ros.prior.consistency import SentPlanes, SentSymbols  # noqa: E402
+from gsc_ros.prior.consistency import PlanesConstraint, SymbolsConstraint  # noqa: E402
 
 BENCH = Path(__file__).resolve().parents[1] / 'bench'
 SIZE = (100, 150)       # not a multiple of any block
@@ -31,17 +31,17 @@ def scene() -> np.ndarray:
 
 @pytest.fixture(scope='module')
 def coded() -> Reference:
-    return decode_packet(unpack(SemanticEncoder('hevc').encode(scene(), 180)), None)
+    return decode_reference(unpack(SemanticEncoder('hevc').encode(scene(), 180)), None)
 
 
 def test_measuring_agrees_with_the_coder_to_the_rounding() -> None:
     """A picture's own planes are at most the rounding away from it."""
-    sent = SentPlanes(shrink(scene(), 64, 48))
+    sent = PlanesConstraint(shrink(scene(), 64, 48))
     assert float(sent.distance(pad_to_tensor(scene(), 1))) < 0.12    # 1 / 12 and the clipping
 
 
 def test_pulled_pictures_are_coded_into_what_was_sent(coded: Reference) -> None:
-    exact = SentPlanes(coded.planes)
+    exact = PlanesConstraint(coded.planes)
     grey = torch.zeros(1, 3, *SIZE)
     before = [float(exact.distance(grey))]
     for _ in range(3):
@@ -51,26 +51,59 @@ def test_pulled_pictures_are_coded_into_what_was_sent(coded: Reference) -> None:
 
 
 def test_pictures_within_the_cells_are_left_alone(coded: Reference) -> None:
-    sent = SentPlanes(coded.planes, coded.qp)
+    sent = PlanesConstraint(coded.planes, coded.qp)
     plain = pad_to_tensor(enlarge(coded.planes, SIZE[1], SIZE[0]), 1)
     assert sent.kept(plain) > 0.999
     torch.testing.assert_close(sent.pull(plain), plain, rtol=0, atol=2 / 127.5)
     source = pad_to_tensor(scene(), 1)
     assert sent.kept(source) > 0.95
-    assert float(sent.misfit(source)) < float(SentPlanes(coded.planes).distance(source)) / 4
+    assert float(sent.misfit(source)) < float(PlanesConstraint(coded.planes).distance(source)) / 4
 
 
 def test_a_foreign_picture_is_pulled_into_the_cells(coded: Reference) -> None:
-    sent = SentPlanes(coded.planes, coded.qp)
+    sent = PlanesConstraint(coded.planes, coded.qp)
     foreign = pad_to_tensor(scene()[::-1].copy(), 1) * 0.5 + 0.4
     pulled = sent.pull(foreign)
     assert float(sent.misfit(pulled)) < float(sent.misfit(foreign)) / 20
     assert sent.kept(pulled) > sent.kept(foreign)
 
 
+def grey_with(luma: float = 0.0, blue: float = 0.0) -> torch.Tensor:
+    """Give middle grey with so many levels more of Y and Cb (ITU-R BT.601, full range)."""
+    red, green = 128 + luma, 128 + luma - 0.344136 * blue
+    levels = torch.tensor([red, green, 128 + luma + 1.772 * blue])
+    return (levels / 127.5 - 1).view(1, 3, 1, 1).expand(1, 3, 64, 64)
+
+
+def middle_grey(qp: int) -> PlanesConstraint:
+    luma, chroma = np.full((64, 64), 128, np.uint8), np.full((32, 32), 128, np.uint8)
+    return PlanesConstraint((luma, chroma, chroma.copy()), qp)
+
+
+@pytest.mark.parametrize(('qp', 'step'), [(22, 8.0), (28, 16.0), (34, 32.0), (40, 64.0),
+                                          (46, 128.0), (51, 228.1)])
+def test_a_cell_is_half_a_step_of_the_quantiser(qp: int, step: float) -> None:
+    """The step of H.265 is 1 at QP 4 and doubles every 6; the mean of 32x32 samples weighs 32."""
+    edge, sent = step / 2 / 32, middle_grey(qp)
+    assert sent.kept(grey_with(luma=0.98 * edge)) == 1
+    assert sent.kept(grey_with(luma=1.02 * edge)) < 1
+    assert sent.kept(grey_with(luma=-0.98 * edge)) == 1
+    assert sent.kept(grey_with(luma=-1.02 * edge)) < 1
+
+
+@pytest.mark.parametrize(('qp', 'step'), [
+    (29, 17.96), (30, 17.96), (33, 25.40), (35, 28.51), (37, 32.0), (43, 45.25),
+    (44, 50.80), (46, 64.0), (51, 114.04)])
+def test_chroma_has_the_quantiser_of_the_standard(qp: int, step: float) -> None:
+    """H.265, table 8-10: 29, 29, 32, 33, 34, 37; above 43 six less than luma's: 38, 40, 45."""
+    edge, sent = step / 2 / 16, middle_grey(qp)
+    assert sent.kept(grey_with(blue=0.98 * edge)) == 1
+    assert sent.kept(grey_with(blue=1.02 * edge)) < 1
+
+
 def test_symbols_of_the_learned_coder_hold_a_picture_too() -> None:
     coder = LearnedCoder.load()
-    sent = SentSymbols(coder, coder.encode(scene(), 150), SIZE[1], SIZE[0])
+    sent = SymbolsConstraint(coder, coder.encode(scene(), 150), SIZE[1], SIZE[0])
     source, foreign = pad_to_tensor(scene(), 1), torch.zeros(1, 3, *SIZE)
     with torch.no_grad():
         assert sent.kept(source) > 0.999

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from gsc_ros.codec.errors import CheckpointError, InvalidInputError, MissingDependencyError
-from gsc_ros.codec.hevc.packets import decode_packet
+from gsc_ros.codec.hevc.coder import decode_reference
 from gsc_ros.codec.objects import SceneObject
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ from gsc_ros.codec.bitstream import unpack  # noqa: E402
 from gsc_ros.codec.resample import enlarge  # noqa: E402
 from gsc_ros.encoder import SemanticEncoder  # noqa: E402
 from gsc_ros.models.frames import crop_to_picture, pad_to_tensor  # noqa: E402
-from gsc_ros.prior.consistency import SentPlanes  # noqa: E402
+from gsc_ros.prior.consistency import PlanesConstraint  # noqa: E402
 from gsc_ros.prior.embedded import Facts  # noqa: E402
 from gsc_ros.prior.generator import Generator  # noqa: E402
 from gsc_ros.prior.sampling import draw_noise, integrate  # noqa: E402
@@ -68,10 +68,11 @@ def test_saved_pipeline_goes_from_packet_to_picture(name: str, tmp_path: Path) -
     stock_models.tiny(name).save_pretrained(tmp_path)
     prior = load_stock_prior(str(tmp_path), 'cpu', StockSettings(steps=1))
     source = picture(72, 96)    # not a multiple of 16
-    found = decode_packet(unpack(SemanticEncoder('hevc').encode(
+    found = decode_reference(unpack(SemanticEncoder('hevc').encode(
         source, 200, caption='a street', objects=[CAR])), None)
     plain = enlarge(found.planes, 96, 72)
-    made = regenerate(prior, plain, sent=SentPlanes(found.planes, found.qp), objects=[CAR])
+    constraint = PlanesConstraint(found.planes, found.qp)
+    made = regenerate(prior, plain, constraint=constraint, objects=[CAR])
     assert made.shape == plain.shape and made.dtype == np.uint8
     assert not np.array_equal(made, plain)
 

@@ -119,7 +119,8 @@ def test_zero_strength_switches_the_correction_off() -> None:
     plain = np.full((8, 8, 3), 100, np.uint8)
     given: dict[str, Any] = {'bpp': 0.1, 'coder': 2, 'caption': '', 'objects': [], 'seed': 3}
     free = Generator(prior).regenerate(plain, **given)
-    np.testing.assert_array_equal(free, Generator(prior).regenerate(plain, sent=sent, **given))
+    held = Generator(prior).regenerate(plain, constraint=sent, **given)
+    np.testing.assert_array_equal(free, held)
 
 
 def test_times_fall_from_each_start_and_match_the_scheduler() -> None:

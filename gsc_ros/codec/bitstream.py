@@ -65,6 +65,12 @@ class Packet:
     latent: bytes
     text_repeats: bool = False
 
+    @property
+    def size(self) -> int:
+        """Bytes of the packet as ``pack`` writes it."""
+        return (HEADER_BYTES + (self.reference is not None) + len(self.caption)
+                + len(self.objects) + len(self.latent))
+
 
 def pack(packet: Packet) -> bytes:
     """
@@ -113,10 +119,8 @@ def _check(packet: Packet) -> None:
                                 f'a multiple of {BYTES_PER_OBJECT}')
     if packet.text_repeats and (packet.reference is None or packet.caption or packet.objects):
         raise InvalidInputError('text_repeats', True, 'with a reference, and without any text')
-    total = (HEADER_BYTES + (packet.reference is not None) + len(packet.caption)
-             + len(packet.objects) + len(packet.latent))
-    if total > MAX_PACKET:
-        raise InvalidInputError('packet length', total, f'at most {MAX_PACKET}')
+    if packet.size > MAX_PACKET:
+        raise InvalidInputError('packet length', packet.size, f'at most {MAX_PACKET}')
 
 
 def unpack(data: bytes) -> Packet:

@@ -17,8 +17,8 @@ from gsc_ros.codec.bitstream import Packet
 from gsc_ros.codec.errors import PacketError
 from gsc_ros.codec.objects import SceneObject
 from gsc_ros.codec.resample import Planes
+from gsc_ros.codec.sequence import distance, SEQUENCES
 
-SEQUENCES = 1 << 16
 # Bounds that both ends know: at most so many pictures, none of more samples, so 64 MiB a stream.
 MAX_PICTURES = 32
 MAX_SAMPLES = 1 << 21
@@ -40,17 +40,17 @@ class Reference:
     What both ends know of a picture, the same to the last bit.
 
     ``width`` and ``height`` are the source's; ``planes`` have the coded size of ``quality``.
-    ``words`` and ``things`` are the packet's caption and objects as they were sent. ``root_qp``
-    and ``root_bpp``, quantiser and bits per source pixel, are those of the picture that stood
-    alone at the beginning of the chain; ``qp`` is this picture's own.
+    ``caption_bytes`` and ``object_bytes`` are its packet's. ``root_qp`` and ``root_bpp``,
+    quantiser and bits per source pixel, are those of the picture that stood alone at the
+    beginning of the chain; ``qp`` is this picture's own.
     """
 
     width: int
     height: int
     quality: int
     planes: Planes
-    words: bytes
-    things: bytes
+    caption_bytes: bytes
+    object_bytes: bytes
     qp: int
     root_qp: int
     root_bpp: float
@@ -58,7 +58,8 @@ class Reference:
     @cached_property
     def check(self) -> int:
         """One byte of checksum over planes and text: 255 of 256 wrong references are noticed."""
-        parts = [*(plane.tobytes() for plane in self.planes), self.words, self.things]
+        text = self.caption_bytes + self.object_bytes
+        parts = [*(plane.tobytes() for plane in self.planes), text]
         return zlib.crc32(b''.join(parts)) & 0xFF
 
     @property
@@ -73,7 +74,7 @@ class Reference:
 
 
 @dataclass(frozen=True, eq=False)
-class Sent:
+class SentPicture:
     """A picture under way, and the text that was asked for (less may have fitted)."""
 
     sequence: int
@@ -90,8 +91,8 @@ class SenderReferences:
     """One camera's pictures that were sent, and the newest that the base station holds."""
 
     def __init__(self) -> None:
-        self._under_way: OrderedDict[int, Sent] = OrderedDict()
-        self._held: Sent | None = None
+        self._under_way: OrderedDict[int, SentPicture] = OrderedDict()
+        self._held: SentPicture | None = None
 
     def acknowledge(self, sequence: int) -> None:
         """Note that the base station holds a picture; unknown or old ones are ignored."""
@@ -109,7 +110,7 @@ class SenderReferences:
         self._under_way.clear()
         self._held = None
 
-    def usable(self, sequence: int, width: int, height: int) -> Sent | None:
+    def usable(self, sequence: int, width: int, height: int) -> SentPicture | None:
         """Return the picture to code picture ``sequence`` of this source size from, if any."""
         held = self._held
         if held is None or not 1 <= distance(sequence, held.sequence) <= MAX_PICTURES:
@@ -117,7 +118,7 @@ class SenderReferences:
         size = held.reference.width, held.reference.height
         return held if size == (width, height) else None
 
-    def sent(self, picture: Sent) -> None:
+    def sent(self, picture: SentPicture) -> None:
         """Keep a picture until it is acknowledged."""
         self._under_way.pop(picture.sequence, None)
         if picture.reference.storable:
@@ -159,8 +160,3 @@ class ReceiverReferences:
             self._pictures[sequence] = reference
         while len(self._pictures) > MAX_PICTURES:
             self._pictures.popitem(last=False)
-
-
-def distance(sequence: int, earlier: int) -> int:
-    """Return the steps from ``earlier`` to ``sequence``, 0..65535; both wrap."""
-    return (sequence - earlier) % SEQUENCES

@@ -11,7 +11,7 @@ from gsc_ros.codec.errors import InvalidInputError
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     """Declare the command and its options."""
-    from gsc_ros.evaluation.bag_convert import ConvertSettings
+    from gsc_ros.evaluation.bags import ConvertSettings
     default = ConvertSettings()
     parser = subparsers.add_parser(
         'bag', help='add packets, decoded pictures and detections to a rosbag2 bag',
@@ -45,9 +45,9 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 def run(args: argparse.Namespace) -> int:
     """Convert and say what was done; 0 if every picture was readable."""
     from gsc_ros.commands.evaluate import split
-    from gsc_ros.evaluation.bag_convert import convert, ConvertSettings
+    from gsc_ros.evaluation.bags import convert, ConvertSettings
     from gsc_ros.evaluation.candidates import load_ours, OurCodec
-    from gsc_ros.evaluation.streaming import LiveSettings
+    from gsc_ros.evaluation.live import LiveSettings
     for name in ('kbps', 'max_rate'):
         if not getattr(args, name) > 0:
             raise InvalidInputError(f'--{name.replace("_", "-")}', getattr(args, name), 'above 0')

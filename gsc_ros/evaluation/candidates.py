@@ -11,6 +11,8 @@ from gsc_ros.codec.errors import BudgetError, InvalidInputError
 from gsc_ros.codec.objects import SceneObject
 from gsc_ros.codec.regions import Focus, NOWHERE
 from gsc_ros.evaluation.judges.detection import matches
+from gsc_ros.receiver import View
+from gsc_ros.scene.watcher import Scene
 import numpy as np
 
 if TYPE_CHECKING:
@@ -27,14 +29,6 @@ _OURS = re.compile(r'gsc(?:-(auto|learned|hevc))?(-notext)?(-nofocus)?'
 
 
 @dataclass(frozen=True)
-class Words:
-    """What a packet says beside the picture."""
-
-    caption: str = ''
-    objects: tuple[SceneObject, ...] = ()
-
-
-@dataclass(frozen=True)
 class Candidate:
     """One decoded picture under one ceiling; sizes in bytes, times in seconds."""
 
@@ -46,7 +40,7 @@ class Candidate:
     encode_s: float
     decode_s: float
     detail: dict[str, Any] = field(default_factory=dict)
-    sent: Words | None = None     # of our packets: what they say beside the picture
+    sent: Scene | None = None     # of our packets: what they say beside the picture
 
 
 @dataclass(frozen=True)
@@ -64,6 +58,11 @@ class OurCodec:
     def packing(self) -> tuple[str, bool, bool]:
         """Names that share it share their packets."""
         return self.coder, self.text, self.focus
+
+    @property
+    def view(self) -> View:
+        """How the base station looks at its packets."""
+        return View({DEFAULT: None, PLAIN: False, GENERATED: True}[self.output], self.steps)
 
     @property
     def describes(self) -> bool:
@@ -96,12 +95,12 @@ class OurCodecs:
         self.encoders, self.decoder, self.clock = encoders, decoder, clock
         self._describe = describe
 
-    def describe(self, picture: np.ndarray) -> Words:
+    def describe(self, picture: np.ndarray) -> Scene:
         """Caption and objects as the robot would send them."""
         caption, objects = self._describe(picture) if self._describe else ('', [])
-        return Words(caption, tuple(objects))
+        return Scene(caption, tuple(objects))
 
-    def still(self, picture: np.ndarray, words: Words, codecs: Sequence[OurCodec], max_bytes: int
+    def still(self, picture: np.ndarray, words: Scene, codecs: Sequence[OurCodec], max_bytes: int
               ) -> Iterator[Candidate]:
         """
         Code a picture on its own; one packet for the names that differ in decoding only.
@@ -114,28 +113,20 @@ class OurCodecs:
             data = self._encode(picture, max_bytes, same[0], words)
             encode_s = self.clock() - began
             for codec, (decoded, decode_s) in zip(same, self._outputs(data, same), strict=True):
-                yield candidate(codec, data, decoded, encode_s, decode_s)
+                yield candidate(codec, decoded, encode_s, decode_s)
 
-    def _encode(self, picture: np.ndarray, max_bytes: int, codec: OurCodec, words: Words) -> bytes:
+    def _encode(self, picture: np.ndarray, max_bytes: int, codec: OurCodec, words: Scene) -> bytes:
+        said = words if codec.text else Scene()
+        focus = Focus.on(words.objects) if codec.focus else NOWHERE
         while True:     # where there is more room there is more text, and less for the picture
             try:
-                return self.encode(picture, max_bytes, codec, words)
+                return self.encoders[codec.coder].encode(
+                    picture, max_bytes, caption=said.caption, objects=said.objects, focus=focus)
             except BudgetError as error:   # as for the peers: the smallest there is, marked
                 if error.smallest <= max_bytes:
                     raise
                 max_bytes = error.smallest
 
-    def encode(self, picture: np.ndarray, max_bytes: int, codec: OurCodec, words: Words,
-               **state: Any) -> bytes:
-        """
-        Encode as a name says; ``state`` goes to the encoder.
-
-        :raises BudgetError: if no packet is that small.
-        """
-        said = words if codec.text else Words()
-        return self.encoders[codec.coder].encode(
-            picture, max_bytes, caption=said.caption, objects=said.objects,
-            focus=Focus.on(words.objects) if codec.focus else NOWHERE, **state)
 
     def _outputs(self, data: bytes, codecs: Sequence[OurCodec]
                  ) -> list[tuple[DecodedPicture, float]]:
@@ -153,26 +144,26 @@ class OurCodecs:
             results.append(done[key])
         return results
 
-    def decode(self, data: bytes, codec: OurCodec, **state: Any) -> tuple[DecodedPicture, float]:
-        """Decode as a name says; the time it took in s. ``state`` goes to the decoder."""
+    def decode(self, data: bytes, codec: OurCodec) -> tuple[DecodedPicture, float]:
+        """Decode a packet that stands alone as a name says; and the time it took in s."""
         began = self.clock()
-        generate = {DEFAULT: None, PLAIN: False, GENERATED: True}[codec.output]
-        decoded = self.decoder.decode(data, generate=generate, steps=codec.steps, **state)
+        view = codec.view
+        decoded = self.decoder.decode(data, generate=view.generate, steps=view.steps)
         return decoded, self.clock() - began
 
 
-def candidate(codec: OurCodec, data: bytes, decoded: DecodedPicture, encode_s: float,
-              decode_s: float) -> Candidate:
-    """Make the candidate of a packet and what was decoded from it."""
+def candidate(codec: OurCodec, decoded: DecodedPicture, encode_s: float, decode_s: float
+              ) -> Candidate:
+    """Make the candidate of a decoded packet."""
     plain = codec.output == PLAIN or decoded.regenerated is None
     packet = decoded.packet
     parts = {'caption': len(packet.caption), 'objects': len(packet.objects),
              'latent': len(packet.latent)}
     detail = {'coder': packet.coder.name.lower(), 'quality': packet.quality, 'text': codec.text,
               'parts': parts, 'caption': decoded.caption}
-    return Candidate(codec.name, decoded.plain if plain else decoded.picture, len(data),
+    return Candidate(codec.name, decoded.plain if plain else decoded.picture, packet.size,
                      sum(parts.values()), PLAIN if plain else REGENERATED, encode_s, decode_s,
-                     detail, Words(decoded.caption, tuple(decoded.objects)))
+                     detail, Scene(decoded.caption, tuple(decoded.objects)))
 
 
 def load_ours(codecs: Sequence[OurCodec], device: str) -> OurCodecs:
@@ -191,7 +182,7 @@ def load_ours(codecs: Sequence[OurCodec], device: str) -> OurCodecs:
     return OurCodecs(encoders, SemanticDecoder(device), describe)
 
 
-def recall(sent: Words, words: Words, wanted: Sequence[SceneObject]) -> dict[str, float | None]:
+def recall(sent: Scene, words: Scene, wanted: Sequence[SceneObject]) -> dict[str, float | None]:
     """
     Say what of caption and objects a packet conveys.
 

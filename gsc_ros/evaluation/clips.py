@@ -1,8 +1,9 @@
 """A segment of a stream at a link's rate: what the operator sees at any instant, and its price."""
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -10,16 +11,17 @@ from gsc_ros.codec.errors import InvalidInputError
 from gsc_ros.evaluation.candidates import (
     as_table,
     Candidate,
+    candidate,
     OurCodec,
     parse_codec,
     PEER,
     SOURCE,
-    Words,
 )
 from gsc_ros.evaluation.instruments import add, add_source, Instruments
 from gsc_ros.evaluation.judges.flicker import flicker, still_mask
-from gsc_ros.evaluation.streaming import send_clip, Sent
+from gsc_ros.evaluation.live import Delivered, rehearse_clip
 from gsc_ros.evaluation.work import Item, Result
+from gsc_ros.scene.watcher import Scene
 import numpy as np
 
 
@@ -34,7 +36,7 @@ class Shown:
     """
 
     candidates: list[Candidate]
-    words: list[Words]
+    scenes: list[Scene]
     ages: list[int]
     flickers: list[float | None]
     pictures: int          # sent in the whole segment
@@ -69,7 +71,7 @@ def measure_segment(tools: Instruments, item: Item) -> Result:
             add_source(tools, result, item, shot, source)
         for target, shown in made:
             one = shown.candidates[place]
-            row = tools.row(item, shot, source, one, shown.words[place])
+            row = tools.row(item, shot, source, one, shown.scenes[place])
             add(result, item, row | _stream_fields(segment, shown, place, target, row),
                 one.picture)
     return result
@@ -115,7 +117,7 @@ def _peer(tools: Instruments, name: str, segment: _Segment, kbps: float) -> Show
         candidates.append(Candidate(name, clip.decoded[at], size, round(size * payload), PEER,
                                     clip.encode_s / len(sent), clip.decode_s / len(sent)))
     ages = [at - max((i for i in sent if i <= at), default=0) for at in segment.judged]
-    return Shown(candidates, [Words()] * len(candidates), ages, _flickers(segment, clip.decoded),
+    return Shown(candidates, [Scene()] * len(candidates), ages, _flickers(segment, clip.decoded),
                  len(sent), clip.total_bytes, as_table(clip.detail))
 
 
@@ -127,39 +129,42 @@ def _ours(tools: Instruments, item: Item, segment: _Segment) -> Iterator[tuple[f
         if codec is not None and target is not None:
             groups.setdefault((target, codec.packing), []).append(codec)
     for (target, _), codecs in groups.items():
-        sent = list(send_clip(tools.ours, codecs, segment.frames, segment.times_ns, target,
-                              tools.settings.live))
-        if not sent:
+        delivered = list(rehearse_clip(tools.ours, codecs, segment.frames, segment.times_ns,
+                                       target, tools.settings.live))
+        if not delivered:
             raise InvalidInputError('--kbps', f'{target:g}', 'enough for one packet of '
                                     f'{item.shots[0].where}')
         for codec in codecs:
-            yield target, _shown(tools, segment, codec, sent)
+            yield target, _seen(tools, segment, codec, delivered)
 
 
-def _shown(tools: Instruments, segment: _Segment, codec: OurCodec, sent: Sequence[Sent]) -> Shown:
-    on_screen = _on_screen(segment, sent)
-    screen = [item.outputs[codec.name].picture for item in on_screen]
+def _seen(tools: Instruments, segment: _Segment, codec: OurCodec,
+          delivered: Sequence[Delivered[int]]) -> Shown:
+    """Collect what one codec shows at the judged instants, and what it cost."""
+    made = {one.outgoing.tag: candidate(codec, one.shown[codec.name], one.encode_s,
+                                        one.decode_s[codec.name]) for one in delivered}
+    # 1. on the screen at each frame's time: the newest picture by then
+    screen = _newest(segment, delivered)
+    pictures = [made[one.outgoing.tag].picture for one in screen]
+    # 2. of each judged instant: that picture, with the bytes of all that were sent in its share
     candidates = []
     for at, share in zip(segment.judged, segment.shares, strict=True):
-        one = on_screen[at].outputs[codec.name]
-        inside = [s.outputs[codec.name] for s in sent if s.index in share]
-        candidates.append(Candidate(
-            codec.name, one.picture, sum(c.size for c in inside), sum(c.payload for c in inside),
-            one.variant, one.encode_s, one.decode_s, one.detail, one.sent))
+        sent = [made[index] for index in share if index in made]
+        candidates.append(replace(made[screen[at].outgoing.tag],
+                                  size=sum(one.size for one in sent),
+                                  payload=sum(one.payload for one in sent)))
+    # 3. of the whole segment
     overhead = tools.settings.live.overhead_bytes
-    return Shown(candidates, [on_screen[at].words for at in segment.judged],
-                 [at - on_screen[at].index for at in segment.judged], _flickers(segment, screen),
-                 len(sent), sum(len(s.data) + overhead for s in sent), {})
+    return Shown(candidates, [screen[at].outgoing.scene for at in segment.judged],
+                 [at - screen[at].outgoing.tag for at in segment.judged],
+                 _flickers(segment, pictures), len(delivered),
+                 sum(len(one.outgoing.data) + overhead for one in delivered), {})
 
 
-def _on_screen(segment: _Segment, sent: Sequence[Sent]) -> list[Sent]:
+def _newest(segment: _Segment, delivered: Sequence[Delivered[int]]) -> list[Delivered[int]]:
     """Return the newest picture sent by each frame's time; before the first: the first."""
-    result, newest = [], 0
-    for time_ns in segment.times_ns:
-        while newest + 1 < len(sent) and sent[newest + 1].sent_ns <= time_ns:
-            newest += 1
-        result.append(sent[newest])
-    return result
+    sent_ns = [one.sent_ns for one in delivered]
+    return [delivered[max(bisect_right(sent_ns, time_ns) - 1, 0)] for time_ns in segment.times_ns]
 
 
 def _flickers(segment: _Segment, screen: Sequence[np.ndarray]) -> list[float | None]:

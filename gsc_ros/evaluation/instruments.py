@@ -10,12 +10,12 @@ from gsc_ros.evaluation.candidates import (
     parse_codec,
     recall,
     SOURCE,
-    Words,
 )
 from gsc_ros.evaluation.inputs import Shot
 from gsc_ros.evaluation.judges.judge import Judge
 from gsc_ros.evaluation.rows import Row
 from gsc_ros.evaluation.work import Item, Result, WorkSettings
+from gsc_ros.scene.watcher import Scene
 import numpy as np
 from PIL import Image
 
@@ -38,10 +38,10 @@ class Instruments:
             ours = [codec for name in self.settings.codecs if (codec := parse_codec(name))]
             self._ours = load_ours(ours, self.settings.device)
             # The first picture loads networks: no time of a row shall contain that.
-            list(self._ours.still(np.zeros(_WARM_UP, np.uint8), Words(), ours, 4000))
+            list(self._ours.still(np.zeros(_WARM_UP, np.uint8), Scene(), ours, 4000))
         return self._ours
 
-    def row(self, item: Item, shot: Shot, source: np.ndarray, one: Candidate, words: Words) -> Row:
+    def row(self, item: Item, shot: Shot, source: np.ndarray, one: Candidate, words: Scene) -> Row:
         """Judge a candidate against its source; what a row of any kind has."""
         metrics, detections = self.judge.judge(one.picture, source, item.stem)
         if one.sent is not None and one.detail.get('text'):

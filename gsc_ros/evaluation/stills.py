@@ -1,9 +1,10 @@
 """A picture on its own, at bits per pixel."""
 from __future__ import annotations
 
-from gsc_ros.evaluation.candidates import Candidate, parse_codec, peer_still, SOURCE, Words
+from gsc_ros.evaluation.candidates import Candidate, parse_codec, peer_still, SOURCE
 from gsc_ros.evaluation.instruments import add, add_source, Instruments, pixels
 from gsc_ros.evaluation.work import Item, Result
+from gsc_ros.scene.watcher import Scene
 import numpy as np
 
 
@@ -15,7 +16,7 @@ def measure_still(tools: Instruments, item: Item) -> Result:
         if task[0] == SOURCE:
             add_source(tools, result, item, shot, source)
     ours = [(codec, target) for name, target in item.tasks if (codec := parse_codec(name))]
-    words = tools.ours.describe(source) if any(c.describes for c, _ in ours) else Words()
+    words = tools.ours.describe(source) if any(c.describes for c, _ in ours) else Scene()
     for target, max_bytes in _ceilings(item, source).items():
         made = _code(tools, item, source, words, target, max_bytes)
         for one in made:
@@ -26,7 +27,7 @@ def measure_still(tools: Instruments, item: Item) -> Result:
     return result
 
 
-def _code(tools: Instruments, item: Item, source: np.ndarray, words: Words, target: float,
+def _code(tools: Instruments, item: Item, source: np.ndarray, words: Scene, target: float,
           max_bytes: int) -> list[Candidate]:
     names = [name for name, rate in item.tasks if rate == target]
     ours = [codec for name in names if (codec := parse_codec(name))]

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from gsc_ros.evaluation.inputs import Shot
 from gsc_ros.evaluation.judges.judge import JudgeSettings
+from gsc_ros.evaluation.live import LiveSettings
 from gsc_ros.evaluation.rows import Row
-from gsc_ros.evaluation.streaming import LiveSettings
 
 # Codec and bits per pixel or kbit/s; None for the source itself.
 Task = tuple[str, float | None]

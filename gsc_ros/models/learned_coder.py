@@ -1,13 +1,20 @@
 """The learned coder behind the interface that every picture coder has."""
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import cast
 import zlib
 
-from gsc_ros.codec.bitstream import CoderId
-from gsc_ros.codec.coder import Coded
+from gsc_ros.codec.bitstream import CoderId, Packet
+from gsc_ros.codec.coder import Coded, Draft, PlainPicture
 from gsc_ros.codec.context import ContextModel, ContextWeights
-from gsc_ros.codec.errors import BudgetError, CheckpointError, PacketError
+from gsc_ros.codec.errors import (
+    BudgetError,
+    CheckpointError,
+    ModelMismatchError,
+    PacketError,
+)
+from gsc_ros.codec.references import ReceiverReferences, SenderReferences
 from gsc_ros.codec.regions import Focus, NOWHERE
 from gsc_ros.models import checkpoint
 from gsc_ros.models.assets import AUTOENCODER_FILE, CONTEXT_FILE, TRANSFORM_FILE
@@ -21,6 +28,17 @@ import torch
 
 STEPS_PER_LEVEL = 4     # qualities between two trained levels
 SYMBOL_STRIDE = 32      # picture pixels per latent symbol
+DOWNSCALE = 16 * 5      # of the symbols, in sixteenths of an octave
+
+
+@dataclass(frozen=True, eq=False)
+class CodedSymbols:
+    """A picture of the source's size as the coder sent it."""
+
+    coder: LearnedCoder
+    coded: Coded
+    width: int
+    height: int
 
 
 class LearnedCoder:
@@ -63,8 +81,12 @@ class LearnedCoder:
         return self.autoencoder.encode(pad_to_tensor(picture, SYMBOL_STRIDE, self.device))
 
     @torch.inference_mode()
-    def encode(self, picture: np.ndarray, max_bytes: int, focus: Focus = NOWHERE) -> Coded:
-        """Code at the highest quality that fits, all alike; see ``PictureCoder``."""
+    def encode(self, picture: np.ndarray, max_bytes: int) -> Coded:
+        """
+        Code a picture (H, W, 3) uint8 at the highest quality whose latent fits ``max_bytes``.
+
+        :raises BudgetError: if not even the lowest does.
+        """
         latent = self._latent(picture)
         low, high = 0, self.top_quality
         best = self._code(latent, low)
@@ -95,9 +117,34 @@ class LearnedCoder:
         rows, columns = (-(-side // SYMBOL_STRIDE) for side in (height, width))
         return self.context.decode(coded.data, rows, columns, self._table_level(coded.quality))
 
+    def encode_packet(self, picture: np.ndarray, draft: Draft, max_bytes: int,
+                      focus: Focus = NOWHERE, references: SenderReferences | None = None
+                      ) -> Packet:
+        """Code on its own; neither focus nor references are used. See ``PictureCoder``."""
+        try:
+            coded = self.encode(picture, max_bytes - draft.size)
+        except BudgetError as error:
+            raise BudgetError(max_bytes, error.smallest + draft.size) from error
+        return draft.complete(self.coder_id, self.fingerprint, coded)
+
+    def decode_packet(self, packet: Packet, references: ReceiverReferences | None = None
+                      ) -> PlainPicture:
+        """Decode when the picture is wanted; see ``PictureCoder``."""
+        if packet.fingerprint != self.fingerprint:
+            raise ModelMismatchError(packet.fingerprint, self.fingerprint)
+        coded, size = Coded(packet.quality, packet.latent), (packet.width, packet.height)
+        return PlainPicture(
+            packet.caption, packet.objects,
+            8 * len(packet.latent) / (packet.width * packet.height), DOWNSCALE,
+            CodedSymbols(self, coded, *size), lambda: self.decode(coded, *size))
+
     @torch.inference_mode()
     def decode(self, coded: Coded, width: int, height: int) -> np.ndarray:
-        """Return the plain picture; see ``PictureCoder``."""
+        """
+        Return the plain picture, uint8 (height, width, 3) RGB.
+
+        :raises PacketError: if the latent cannot be decoded.
+        """
         block = self.decode_symbols(coded, width, height)
         symbols = torch.from_numpy(block).float()[None].to(self.device)
         latent = self.transform.synthesise(symbols, self._level(coded.quality))

@@ -18,14 +18,23 @@ class Policy:
 
     ``learned_below``: the learned coder codes below this rate, HEVC from it on.
     ``generate_below``: regenerated pictures are the default output below this rate, and
-    ``generate_from_quality``: of the HEVC coder where the picture was shrunk by so many
-    sixteenths of an octave. A picture that has all its pixels has lost little, however few bytes
-    it took: a flat scene, or one that has stood still for a while.
+    ``generate_from_quality``: where they were shrunk by so many sixteenths of an octave. A picture
+    that has all its pixels has lost little, however few bytes it took: a flat scene, or one that
+    has stood still for a while.
     """
 
     learned_below: float
     generate_below: float
     generate_from_quality: int
+
+    @property
+    def coders(self) -> tuple[str, ...]:
+        """Names of the coders that win at some rate."""
+        return ('learned', 'hevc') if self.learned_below > 0 else ('hevc',)
+
+    def best_coder(self, bpp: float) -> str:
+        """Name of the coder that wins at a rate; the others serve where it does not fit."""
+        return 'learned' if bpp < self.learned_below else 'hevc'
 
     @classmethod
     def load(cls, path: Path = POLICY_FILE) -> Policy:

@@ -1,19 +1,15 @@
 """The base station's node: packets in, pictures out, lazily."""
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections import Counter
 from functools import partial
 import math
 import sys
 from threading import Lock, Thread
 import time
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from gsc_msgs.msg import ObjectArray, SemanticFrame, StreamInfo, StreamRequest
-from gsc_ros.codec.bitstream import unpack
-from gsc_ros.codec.errors import GscError
-from gsc_ros.codec.references import MissingReferenceError, ReceiverReferences
 from gsc_ros.media.images import image_from_picture
 from gsc_ros.models.assets import EMBEDDED
 from gsc_ros.nodes.diagnostics import Counters
@@ -22,30 +18,24 @@ from gsc_ros.nodes.messages import object_array, scale_camera_info, stamp_ns
 from gsc_ros.nodes.qos import input_qos, latched_qos, output_qos
 from gsc_ros.parameters import topics
 from gsc_ros.parameters.tables import DECODER
-from gsc_ros.runtime.worker import Backlogs, Worker
+from gsc_ros.receiver import Receiver, RefreshNeeded, Shown, View
+from gsc_ros.runtime.worker import Worker
 from rclpy.publisher import Publisher
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header, String
 
 if TYPE_CHECKING:
-    from gsc_ros.decoder import DecodedPicture
-    from gsc_ros.prior.steady import LastPicture
+    from gsc_ros.decoder import DecodedPicture, SemanticDecoder
 
-SEQUENCES = 1 << 16
-MOST_WAITING = 32  # packets of one stream
-REFRESH_PERIOD_NS = 1_000_000_000
-LARGEST_GAP = 1000  # a larger jump of the sequence is a restarted encoder, not loss
-MOST_LATE = 4       # packets that may overtake one; more is a restarted encoder or a bag in a loop
 RELOAD_PERIOD_S = 60.0  # between attempts to load a generator that could not be loaded
 GENERATE = {'auto': None, 'always': True, 'never': False}
 
 
 class _Stream:
-    """What the node keeps of one stream."""
+    """The topics of one stream, and what is said of it on /diagnostics."""
 
     def __init__(self, node: DecoderNode, topic: str) -> None:
         self.topic = topic
-        self.last: LastPicture | None = None    # from the first regenerated picture on
         names = topics.decoded_topics(topic)
         qos = output_qos()
         self.picture: Publisher = node.advertise(Image, names.picture, qos)
@@ -55,22 +45,13 @@ class _Stream:
         self.objects: Publisher = node.advertise(ObjectArray, names.objects, qos)
         self.requests: Publisher = node.advertise(
             StreamRequest, topics.request_topic(topic), output_qos())
+        self.counts: Counter[str] = Counter()
         self.counters = Counters(
             topic, ('packets', 'bytes', 'decoded', 'skipped', 'replaced', 'lost', 'late',
                     'missing_references', 'refresh_requests'),
-            faults=('bad_packets', 'errors'), rates=('packets', 'bytes', 'decoded'))
-        self.references = ReceiverReferences()
-        self.sequence: int | None = None    # of the newest packet, with the time of its picture
-        self.taken_ns = 0
+            faults=('bad_packets', 'errors'), rates=('packets', 'bytes', 'decoded'),
+            source=self.counts)
         self.info: StreamInfo | None = None
-        self._refresh_ns: int | None = None
-
-    def request_refresh(self, now_ns: int) -> None:
-        """Ask the robot for a packet that stands alone, once in a while."""
-        if self._refresh_ns is None or now_ns - self._refresh_ns >= REFRESH_PERIOD_NS:
-            self._refresh_ns = now_ns
-            self.requests.publish(StreamRequest(kind=StreamRequest.REFRESH))
-            self.counters.add('refresh_requests')
 
     @property
     def wanted(self) -> bool:
@@ -82,30 +63,21 @@ def _wanted(publisher: Publisher) -> bool:
     return bool(publisher.get_subscription_count())
 
 
-@dataclass(frozen=True)
-class _Frame:
-    """A packet that can be read, the header of its picture, whether a newer one came first."""
-
-    header: Header
-    data: bytes
-    late: bool
-
-
 class DecoderNode(GscNode):
     """
-    Decodes the newest packet of each stream that somebody looks at.
+    Shows the newest picture of each stream that somebody looks at; see ``Receiver``.
 
-    Of the others it takes what later packets may refer to.
+    Of the others it keeps what later packets may refer to.
     """
 
     def __init__(self) -> None:
         """Make the node; nothing is loaded before configure."""
         super().__init__('gsc_decoder', DECODER)
         self._streams: dict[str, _Stream] = {}
-        self._backlogs: Backlogs[_Frame] = Backlogs(MOST_WAITING)
         self._worker: Worker | None = None
         self._turn = Lock()     # a step that outlasts deactivation is waited for
-        self._decoder: Any = None
+        self._decoder: SemanticDecoder | None = None
+        self._receiver: Receiver[Header] | None = None
         self._loader: Thread | None = None
         self._load_from_s = 0.0
 
@@ -115,6 +87,8 @@ class DecoderNode(GscNode):
 
         self._streams = {topic: _Stream(self, topic) for topic in self.parameters['streams']}
         self._decoder = SemanticDecoder(self.parameters['device'], self.parameters['prior'])
+        self._receiver = Receiver(self._decoder, self._streams, {
+            topic: stream.counts for topic, stream in self._streams.items()})
         if self.parameters['generate'] == 'never':
             return
         if self.parameters['prior'] == EMBEDDED:
@@ -127,13 +101,13 @@ class DecoderNode(GscNode):
         """Load the generator in a thread of its own, again a while after a failure."""
         if self._loader is None and time.monotonic() >= self._load_from_s:
             self._load_from_s = math.inf
-            self._loader = Thread(target=self._preload, name='load')
+            self._loader = Thread(target=self._preload, name='load', args=(self._decoder,))
             self._loader.start()
 
-    def _preload(self) -> None:
+    def _preload(self, decoder: SemanticDecoder) -> None:
         self._gauge_generator('loading')
         try:
-            self._decoder.preload()
+            decoder.preload()
         except Exception as error:
             self._gauge_generator('failed')
             for stream in self._streams.values():
@@ -163,7 +137,8 @@ class DecoderNode(GscNode):
         if self._worker:
             self._worker.stop()
             self._worker = None
-        self._backlogs.clear()
+        if self._receiver:
+            self._receiver.clear()
 
     def teardown(self) -> None:
         """Drop the decoder and the streams."""
@@ -171,7 +146,7 @@ class DecoderNode(GscNode):
             loader.join()
         self._loader, self._load_from_s = None, 0.0
         self._streams = {}
-        self._decoder = None
+        self._decoder = self._receiver = None
 
     def summary(self) -> str:
         """Streams and generation."""
@@ -185,105 +160,54 @@ class DecoderNode(GscNode):
         stream.info = msg
 
     def _on_frame(self, stream: _Stream, msg: SemanticFrame) -> None:
-        """Count and check every packet."""
-        data = bytes(msg.data)
-        stream.counters.add('packets')
-        stream.counters.add('bytes', len(data))
-        try:
-            sequence = unpack(data).sequence
-        except GscError as error:
-            self._bad(stream, error)
-            return
-        late = self._count_lost(stream, sequence, stamp_ns(msg.header))
-        if self._backlogs.put(stream.topic, _Frame(msg.header, data, late)):
-            stream.counters.add('replaced')
-        if self._worker:
+        if self._receiver and self._worker:
+            self._receiver.take(stream.topic, bytes(msg.data), stamp_ns(msg.header), msg.header)
             self._worker.notify()
 
-    def _bad(self, stream: _Stream, error: GscError) -> None:
-        stream.counters.add('bad_packets')
-        self.report(f'{stream.topic}: packet dropped', error)
-
-    @staticmethod
-    def _count_lost(stream: _Stream, sequence: int, taken_ns: int) -> bool:
-        """Count the packets between the newest one and this, and tell if this one is older."""
-        if stream.sequence is not None:
-            behind = (stream.sequence - sequence) % SEQUENCES
-            if 0 < behind <= MOST_LATE and taken_ns < stream.taken_ns:
-                stream.counters.add('late')
-                return True
-            gap = (sequence - stream.sequence - 1) % SEQUENCES
-            if gap < LARGEST_GAP:
-                stream.counters.add('lost', gap)
-        stream.sequence, stream.taken_ns = sequence, taken_ns
-        return False
-
     def _step(self) -> float | None:
-        """Decode the newest packet of one stream; follow those before it."""
-        taken = self._backlogs.take_any()
-        if taken is None:
+        """Show the newest packet of one stream, follow those before it."""
+        assert self._receiver is not None
+        name = self._receiver.next_stream()
+        if name is None:
             return None
-        stream = self._streams[taken[0]]
-        *older, newest = taken[1]
-        for frame in older:
-            stream.counters.add('replaced')
-            self._handle(stream, frame, self._follow)
-        if newest.late:
-            self._handle(stream, newest, self._follow)
-        elif stream.wanted:
-            self._handle(stream, newest, self._decode)
-        else:
-            stream.counters.add('skipped')
-            self._handle(stream, newest, self._follow)
+        stream = self._streams[name]
+        started_ns = time.monotonic_ns()
+        for event in self._receiver.show(name, self._view(stream), started_ns):
+            if isinstance(event, Shown):
+                self._show(stream, event, started_ns)
+            elif isinstance(event, RefreshNeeded):
+                stream.requests.publish(StreamRequest(kind=StreamRequest.REFRESH))
+            else:
+                self.report(f'{name}: packet dropped', event.error)
         return 0.0
 
-    def _handle(self, stream: _Stream, frame: _Frame,
-                action: Callable[[_Stream, _Frame], None]) -> None:
-        try:
-            action(stream, frame)
-        except MissingReferenceError:  # no fault: the packet that it refers to was lost
-            stream.counters.add('missing_references')
-            stream.request_refresh(time.monotonic_ns())
-        except GscError as error:
-            self._bad(stream, error)
-        except Exception as error:
-            stream.counters.add('errors')
-            self.report(f'{stream.topic}: decode', error)
-
-    def _follow(self, stream: _Stream, frame: _Frame) -> None:
-        self._decoder.follow(frame.data, stream.references)
-
-    def _decode(self, stream: _Stream, frame: _Frame) -> None:
-        """Decode a packet; publish as much of it as has subscribers."""
-        started_ns = time.monotonic_ns()
-        generate = self._generate(stream)
+    def _view(self, stream: _Stream) -> View | None:
+        """How the stream is looked at now; None if nobody does."""
+        if not stream.wanted:
+            return None
         steps, seed = self.parameters['steps'], self.parameters['seed']
         crispness = self.parameters['crispness']
-        decoded = self._decoder.decode(
-            frame.data, steps=steps or None, seed=None if seed < 0 else seed, generate=generate,
-            references=stream.references, last=stream.last,
-            crispness=None if crispness < 0 else crispness)
-        self._publish(stream, decoded, frame.header)
-        stream.counters.add('decoded')
-        stream.counters.gauge('decode_ms', (time.monotonic_ns() - started_ns) / 1e6)
-        stream.counters.gauge('packet_bytes', len(frame.data))
-        stream.counters.gauge('caption', decoded.caption)
-        stream.counters.gauge('generated', str(decoded.regenerated is not None).lower())
-        age_ns = self.get_clock().now().nanoseconds - stamp_ns(frame.header)
-        stream.counters.gauge('latency_ms', age_ns / 1e6)
+        return View(self._generate(stream), steps or None, None if seed < 0 else seed,
+                    None if crispness < 0 else crispness)
 
     def _generate(self, stream: _Stream) -> bool | None:
         """Whether to regenerate, see ``SemanticDecoder.decode``; not before that can be done."""
         wanted = GENERATE[self.parameters['generate']] if _wanted(stream.picture) else False
-        if wanted is False:
-            return False
-        if not self._decoder.ready:
+        if wanted is not False and self._decoder and not self._decoder.ready:
             self._load()
             return False
-        if stream.last is None:
-            from gsc_ros.prior.steady import LastPicture
-            stream.last = LastPicture()
         return wanted
+
+    def _show(self, stream: _Stream, shown: Shown[Header], started_ns: int) -> None:
+        """Publish as much of a picture as has subscribers."""
+        self._publish(stream, shown.decoded, shown.tag)
+        counters = stream.counters
+        counters.gauge('decode_ms', (time.monotonic_ns() - started_ns) / 1e6)
+        counters.gauge('packet_bytes', shown.size)
+        counters.gauge('caption', shown.decoded.caption)
+        counters.gauge('generated', str(shown.decoded.regenerated is not None).lower())
+        age_ns = self.get_clock().now().nanoseconds - stamp_ns(shown.tag)
+        counters.gauge('latency_ms', age_ns / 1e6)
 
     def _publish(self, stream: _Stream, decoded: DecodedPicture, header: Header) -> None:
         height, width = decoded.plain.shape[:2]

@@ -1,7 +1,7 @@
 """Counters and their publication on /diagnostics."""
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 import threading
 import time
 
@@ -18,9 +18,14 @@ class Counters:
     """
 
     def __init__(self, name: str, counts: Sequence[str], faults: Sequence[str] = (),
-                 rates: Sequence[str] = ()) -> None:
-        """Start ``counts`` at 0; of those in ``rates`` the change per second is reported too."""
+                 rates: Sequence[str] = (), source: Mapping[str, int] | None = None) -> None:
+        """
+        Start ``counts`` at 0; of those in ``rates`` the change per second is reported too.
+
+        :param source: counts that something else keeps under the same names.
+        """
         self.name = name
+        self._source = {} if source is None else source
         self._counts: dict[str, int] = dict.fromkeys([*counts, *faults], 0)
         self._gauges: dict[str, str] = {}
         self._faults, self._rates = tuple(faults), tuple(rates)
@@ -45,20 +50,24 @@ class Counters:
     def get(self, count: str) -> int:
         """Return the value of a counter."""
         with self._lock:
-            return self._counts[count]
+            return self._now()[count]
+
+    def _now(self) -> dict[str, int]:
+        return {name: count + self._source.get(name, 0) for name, count in self._counts.items()}
 
     def status(self, node: str) -> DiagnosticStatus:
         """Make a status; rates and warnings speak of the time since the last call."""
         with self._lock:
             now_s = time.monotonic()
             elapsed_s = max(now_s - self._last_s, 1e-3)
-            change = {name: count - self._last[name] for name, count in self._counts.items()}
-            values = {name: str(count) for name, count in self._counts.items()}
+            counts = self._now()
+            change = {name: count - self._last[name] for name, count in counts.items()}
+            values = {name: str(count) for name, count in counts.items()}
             for name in self._rates:
                 values[f'{name}_per_second'] = f'{change[name] / elapsed_s:.2f}'
             values.update(self._gauges)
             new_faults = [f'{change[name]} {name}' for name in self._faults if change[name]]
-            self._last, self._last_s = dict(self._counts), now_s
+            self._last, self._last_s = counts, now_s
         status = DiagnosticStatus(name=f'{node}: {self.name}', hardware_id=self.name)
         status.level = DiagnosticStatus.WARN if new_faults else DiagnosticStatus.OK
         status.message = ', '.join(new_faults) or 'ok'

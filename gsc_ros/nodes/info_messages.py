@@ -1,10 +1,46 @@
-"""StreamInfo messages from and to the compact facts that cross the link."""
+"""A stream's facts: StreamInfo messages, latched, from and to what crosses the link."""
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from gsc_msgs.msg import StreamInfo
+from gsc_ros.codec.bitstream import Packet
 from gsc_ros.link.wire.stream_info import Calibration, InfoFacts
+from rclpy.publisher import Publisher
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
+
+
+class StreamFacts:
+    """Publishes the facts of one camera's stream whenever they have changed."""
+
+    def __init__(self, publisher: Publisher) -> None:
+        self.camera_info = CameraInfo()
+        self._publisher = publisher
+        self._told: StreamInfo | None = None
+
+    def publish(self, packet: Packet, header: Header, values: Mapping[str, Any]) -> None:
+        """Tell of a packet that was made with the encoder's parameters ``values``."""
+        # With coder auto packets of two models may alternate; facts about the stream must not.
+        fingerprint = self._told.fingerprint if self._told else packet.fingerprint
+        info = StreamInfo(
+            coder=values['coder'], fingerprint=fingerprint, width=packet.width,
+            height=packet.height, max_rate=values['max_rate'],
+            bytes_per_second=values['bytes_per_second'], max_bytes=values['max_bytes'],
+            camera_info=self.camera_info)
+        if self._told is not None and _same(info, self._told):
+            return
+        info.header = header
+        self._told = info
+        self._publisher.publish(info)
+
+
+def _same(new: StreamInfo, old: StreamInfo) -> bool:
+    """Whether two infos differ in nothing but time stamps."""
+    new.header = old.header
+    new.camera_info.header.stamp = old.camera_info.header.stamp
+    return bool(new == old)
 
 
 def facts_from_info(msg: StreamInfo) -> InfoFacts:

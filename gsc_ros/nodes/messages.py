@@ -6,10 +6,12 @@ import copy
 from typing import Any
 
 from builtin_interfaces.msg import Time
-from gsc_msgs.msg import Count, LinkStatus, Object, ObjectArray
+from gsc_msgs.msg import Count, LinkStatus, Object, ObjectArray, StreamFeedback
 from gsc_ros.codec.classes import COCO_NAMES
 from gsc_ros.codec.errors import InvalidInputError
 from gsc_ros.codec.objects import SceneObject
+from gsc_ros.link.feedback import Feedback, Limits
+from gsc_ros.link.session.control import Control
 from gsc_ros.link.settings import LinkState
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
@@ -54,6 +56,16 @@ def _seconds(time_ns: int | None) -> float:
 
 def _counts(counts: Mapping[str, int]) -> list[Count]:
     return [Count(name=name, count=count) for name, count in sorted(counts.items())]
+
+
+def feedback_from_message(msg: StreamFeedback) -> Feedback:
+    """Take what the link says of a stream out of its message."""
+    x_min, y_min, x_max, y_max = map(float, msg.roi)
+    control = Control(bool(msg.paused), float(msg.rate), float(msg.quality),
+                      (x_min, y_min, x_max, y_max), float(msg.priority))
+    limits = Limits(control, int(msg.bytes_per_second), int(msg.overhead_bytes),
+                    int(msg.fragment_bytes))
+    return Feedback(tuple(map(int, msg.acknowledged)), bool(msg.refresh), limits)
 
 
 def object_array(objects: Sequence[SceneObject], width: int, height: int,

@@ -9,12 +9,18 @@ et al. 2023; by gradients as in DPS, Chung et al. 2023).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, singledispatch
 from typing import Protocol
 
 from gsc_ros.codec.coder import Coded
+from gsc_ros.codec.references import Reference
 from gsc_ros.codec.resample import Planes, resample
-from gsc_ros.models.learned_coder import LearnedCoder, STEPS_PER_LEVEL, SYMBOL_STRIDE
+from gsc_ros.models.learned_coder import (
+    CodedSymbols,
+    LearnedCoder,
+    STEPS_PER_LEVEL,
+    SYMBOL_STRIDE,
+)
 import numpy as np
 import torch
 from torch import Tensor
@@ -35,7 +41,7 @@ _TO_YCC = np.array([[0.299, 0.587, 0.114],
                     [0.5, -0.587 / 1.402, -0.114 / 1.402]], np.float32)
 
 
-class Sent(Protocol):
+class Constraint(Protocol):
     """What was transmitted of one picture; pictures are (1, 3, H, W) in -1..1, of its size."""
 
     def pull(self, rgb: Tensor) -> Tensor:
@@ -88,7 +94,7 @@ def _from_spectrum(spectrum: Tensor) -> Tensor:
     return blocks.transpose(-3, -2).flatten(-2).flatten(-3, -2)
 
 
-class SentPlanes:
+class PlanesConstraint:
     """
     A picture of the hevc coder: its decoded 4:2:0 planes at the coded size.
 
@@ -109,7 +115,7 @@ class SentPlanes:
         self._cells = (0.0, 0.0) if qp is None else (_half_step(qp), _half_step(_chroma_qp(qp)))
 
     def pull(self, rgb: Tensor) -> Tensor:
-        """Back-project what lies outside the cells; see ``Sent``."""
+        """Back-project what lies outside the cells; see ``Constraint``."""
         for _ in range(_PULLS):
             luma, chroma = self._excesses(rgb)
             size = rgb.shape[-1], rgb.shape[-2]
@@ -118,7 +124,7 @@ class SentPlanes:
         return rgb
 
     def misfit(self, rgb: Tensor) -> Tensor:
-        """Square grey levels a sample outside the cells; see ``Sent``."""
+        """Square grey levels a sample outside the cells; see ``Constraint``."""
         return _mean_square(self._excesses(rgb))
 
     def distance(self, rgb: Tensor) -> Tensor:
@@ -126,7 +132,7 @@ class SentPlanes:
         return _mean_square(self._residuals(rgb))
 
     def kept(self, rgb: Tensor) -> float:
-        """Share of transform coefficients within their cells; see ``Sent``."""
+        """Share of transform coefficients within their cells; see ``Constraint``."""
         inside = [(_spectrum(r, size).abs() <= half).float().flatten() for r, size, half
                   in zip(self._residuals(rgb), _SIZES, self._cells, strict=True)]
         return float(torch.cat(inside).mean())
@@ -175,7 +181,7 @@ def _mix(matrix: Tensor, colours: Tensor) -> Tensor:
     return torch.einsum('ij,bjhw->bihw', matrix, colours)
 
 
-class SentSymbols:
+class SymbolsConstraint:
     """A picture of the learned coder: its integer symbols; a cell is half a symbol each way."""
 
     def __init__(self, coder: LearnedCoder, coded: Coded, width: int, height: int) -> None:
@@ -190,18 +196,18 @@ class SentSymbols:
         self._symbols = torch.from_numpy(block).float()[None].to(coder.device)
 
     def pull(self, rgb: Tensor) -> Tensor:
-        """Add what the decoder shows of the symbols' way back into their cells; see ``Sent``."""
+        """Add what the decoder shows of the symbols' way back; see ``Constraint``."""
         found = self._scaled(rgb)
         wanted = found + self._excess(found)
         change = self._render(wanted) - self._render(found)
         return rgb + change[..., :rgb.shape[-2], :rgb.shape[-1]]
 
     def misfit(self, rgb: Tensor) -> Tensor:
-        """Square symbols outside the cells; see ``Sent``."""
+        """Square symbols outside the cells; see ``Constraint``."""
         return self._excess(self._scaled(rgb)).square().mean()
 
     def kept(self, rgb: Tensor) -> float:
-        """Share of symbols within half a step; see ``Sent``."""
+        """Share of symbols within half a step; see ``Constraint``."""
         return float(((self._scaled(rgb) - self._symbols).abs() <= 0.5).float().mean())
 
     def _scaled(self, rgb: Tensor) -> Tensor:
@@ -216,3 +222,24 @@ class SentSymbols:
     def _excess(self, scaled: Tensor) -> Tensor:
         residual = self._symbols - scaled
         return residual - residual.clamp(-0.5, 0.5)
+
+
+@singledispatch
+def constraint(evidence: object, device: str) -> Constraint:
+    """
+    Make the constraint of what was transmitted: one registration below for each kind of coder.
+
+    :param evidence: of a ``gsc_ros.codec.coder.PlainPicture``.
+    :raises TypeError: for evidence of a coder that has none registered.
+    """
+    raise TypeError(f'no constraint is registered for {type(evidence).__name__}')
+
+
+@constraint.register
+def _(evidence: Reference, device: str) -> Constraint:
+    return PlanesConstraint(evidence.planes, evidence.qp, device)
+
+
+@constraint.register
+def _(evidence: CodedSymbols, device: str) -> Constraint:
+    return SymbolsConstraint(evidence.coder, evidence.coded, evidence.width, evidence.height)

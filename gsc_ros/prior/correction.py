@@ -4,7 +4,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gsc_ros.prior.consistency import Sent
+from gsc_ros.prior.consistency import Constraint
 from gsc_ros.prior.embedded import FlowPrior
 import torch
 from torch import Tensor
@@ -19,12 +19,12 @@ class Correction:
     """
     Corrects the clean latents (B, C, h, w) that a step of the flow predicts.
 
-    ``sent`` and ``held`` have an entry a picture, None where there is nothing to hold it to;
-    pictures are ``width`` x ``height`` before padding.
+    ``constraints`` and ``held`` have an entry a picture, None where there is nothing to hold it
+    to; pictures are ``width`` x ``height`` before padding.
     """
 
     prior: FlowPrior
-    sent: Sequence[Sent | None]
+    constraints: Sequence[Constraint | None]
     held: Sequence[Held | None]
     width: int
     height: int
@@ -36,12 +36,13 @@ class Correction:
 
     @property
     def _pulls(self) -> bool:
-        return bool(self.prior.running.consistency) and any(s is not None for s in self.sent)
+        held = any(constraint is not None for constraint in self.constraints)
+        return bool(self.prior.running.consistency) and held
 
     def __call__(self, clean: Tensor) -> Tensor:
         """Return the corrected latents."""
         how = self.prior.running
-        given = self.prior, clean, self.sent, self.width, self.height, how.consistency
+        given = self.prior, clean, self.constraints, self.width, self.height, how.consistency
         if self._pulls:
             clean = descend(*given, how.gradient_steps) if how.gradient_steps else pull(*given)
         rows = [row if held is None else torch.where(held[0], held[1], row)
@@ -49,8 +50,8 @@ class Correction:
         return torch.cat(rows)
 
 
-def pull(prior: FlowPrior, clean: Tensor, sent: Sequence[Sent | None], width: int, height: int,
-         strength: float) -> Tensor:
+def pull(prior: FlowPrior, clean: Tensor, constraints: Sequence[Constraint | None], width: int,
+         height: int, strength: float) -> Tensor:
     """
     Move clean latents towards pictures that are coded into what was sent; no gradients.
 
@@ -59,19 +60,19 @@ def pull(prior: FlowPrior, clean: Tensor, sent: Sequence[Sent | None], width: in
     """
     picture = prior.to_picture(clean).clamp(-1, 1)
     moved = torch.cat([_moved(row, s, width, height)
-                       for row, s in zip(picture.split(1), sent, strict=True)])
+                       for row, s in zip(picture.split(1), constraints, strict=True)])
     return clean + strength * (prior.to_latent(moved) - prior.to_latent(picture))
 
 
-def _moved(picture: Tensor, sent: Sent | None, width: int, height: int) -> Tensor:
-    if sent is None:
+def _moved(picture: Tensor, constraint: Constraint | None, width: int, height: int) -> Tensor:
+    if constraint is None:
         return picture
     right, bottom = picture.shape[-1] - width, picture.shape[-2] - height
-    pulled = sent.pull(picture[..., :height, :width])
+    pulled = constraint.pull(picture[..., :height, :width])
     return F.pad(pulled, (0, right, 0, bottom), 'replicate').clamp(-1, 1)
 
 
-def descend(prior: FlowPrior, clean: Tensor, sent: Sequence[Sent | None], width: int,
+def descend(prior: FlowPrior, clean: Tensor, constraints: Sequence[Constraint | None], width: int,
             height: int, strength: float, steps: int) -> Tensor:
     """
     Do as ``pull``, by gradients of the misfit through the prior's decoder.
@@ -79,7 +80,7 @@ def descend(prior: FlowPrior, clean: Tensor, sent: Sequence[Sent | None], width:
     Step sizes are Polyak's (1987) for a least misfit of 0.
     """
     rows = []
-    for row, s in zip(clean.split(1), sent, strict=True):
+    for row, s in zip(clean.split(1), constraints, strict=True):
         if s is not None:
             for _ in range(steps):
                 row = _downhill(prior, row, s, width, height, strength)
@@ -88,10 +89,10 @@ def descend(prior: FlowPrior, clean: Tensor, sent: Sequence[Sent | None], width:
 
 
 @torch.enable_grad()
-def _downhill(prior: FlowPrior, clean: Tensor, sent: Sent, width: int, height: int,
+def _downhill(prior: FlowPrior, clean: Tensor, constraint: Constraint, width: int, height: int,
               strength: float) -> Tensor:
     clean = clean.detach().requires_grad_()
-    misfit = sent.misfit(prior.to_picture(clean)[..., :height, :width])
+    misfit = constraint.misfit(prior.to_picture(clean)[..., :height, :width])
     (slope,) = torch.autograd.grad(misfit, clean)
     power = slope.square().sum().clamp_min(torch.finfo(slope.dtype).tiny)
     return (clean - strength * misfit / power * slope).detach()

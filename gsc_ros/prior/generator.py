@@ -12,7 +12,7 @@ from gsc_ros.models import checkpoint, int8
 from gsc_ros.models.assets import AUTOENCODER_FILE, EMBEDDED, PRIOR_FILE
 from gsc_ros.models.autoencoder import Autoencoder, AutoencoderConfig
 from gsc_ros.models.frames import crop_to_picture, pad_to_tensor
-from gsc_ros.prior.consistency import Sent
+from gsc_ros.prior.consistency import Constraint
 from gsc_ros.prior.correction import Correction
 from gsc_ros.prior.embedded import EmbeddedPrior, Facts, FlowPrior, PriorConfig
 from gsc_ros.prior.grid import grid_pattern
@@ -71,14 +71,15 @@ class Job:
     """
     One picture to regenerate: ``plain`` is uint8 (H, W, 3) RGB, ``facts`` what else was sent.
 
-    ``sent`` is what the prior is held to; ``last`` keeps the camera's video still, and changes.
-    ``crispness``, 0..1, is the share of what was made in the result; None takes the prior's own.
+    ``constraint`` is what the prior is held to; ``last`` keeps the camera's video still, and
+    changes. ``crispness``, 0..1, is the share of what was made in the result; None takes the
+    prior's own.
     """
 
     plain: np.ndarray
     facts: Facts
     seed: int
-    sent: Sent | None = None
+    constraint: Constraint | None = None
     last: LastPicture | None = None
     crispness: float | None = None
 
@@ -91,7 +92,7 @@ class Generator:
 
     def regenerate(self, plain: np.ndarray, *, bpp: float, coder: int, caption: str,
                    objects: Sequence[SceneObject], seed: int, steps: int | None = None,
-                   sent: Sent | None = None, last: LastPicture | None = None,
+                   constraint: Constraint | None = None, last: LastPicture | None = None,
                    crispness: float | None = None) -> np.ndarray:
         """
         Run the flow from the plain picture (H, W, 3) uint8 to a picture of the same size.
@@ -99,12 +100,13 @@ class Generator:
         :param bpp: rate of the packet's latent.
         :param coder: its coder's wire id.
         :param steps: of the solver; None takes the prior's own.
-        :param sent: what to hold the picture to; None: the plain picture is only the start.
+        :param constraint: what to hold the picture to; None: the plain picture is only the start.
         :param last: of the same camera; where nothing has changed its picture stays.
         :param crispness: 0 (the plain picture) to 1 (all that was made); None: the prior's own.
         """
         facts = Facts(bpp, coder, caption, objects)
-        (made,) = self.regenerate_batch([Job(plain, facts, seed, sent, last, crispness)], steps)
+        job = Job(plain, facts, seed, constraint, last, crispness)
+        (made,) = self.regenerate_batch([job], steps)
         return made
 
     @torch.no_grad()
@@ -152,7 +154,7 @@ class Generator:
         start = prior.start(noise.to(self.device), condition)
         # 2. along the flow to a clean latent, each step held to what was sent
         height, width = jobs[0].plain.shape[:2]
-        correct = Correction(prior, [j.sent for j in jobs], [
+        correct = Correction(prior, [j.constraint for j in jobs], [
             None if s is None else (s, cast(Tensor, cast(LastPicture, j.last).clean))
             for s, j in zip(still, jobs, strict=True)], width, height)
         return integrate(prior, start, condition, prior.times(steps, condition),
@@ -165,7 +167,7 @@ class Generator:
         picture = picture[..., :height, :width].clamp(-1, 1)
         plain = job.plain if job.last is None else crop_to_picture(
             cast(Tensor, job.last.plain), width, height)
-        if job.sent is not None and running.consistency:
-            picture = torch.lerp(picture, job.sent.pull(picture), running.consistency)
+        if job.constraint is not None and running.consistency:
+            picture = torch.lerp(picture, job.constraint.pull(picture), running.consistency)
         made = crop_to_picture(picture, width, height)
         return cv2.addWeighted(plain, 1 - crispness, made, crispness, 0)

@@ -1,7 +1,6 @@
-"""Threads, and what waits for them. No ROS."""
+"""Threads, and what waits for them."""
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 import threading
 from typing import Generic, TypeVar
@@ -40,37 +39,6 @@ class LatestSlots(Generic[Item]):
         """Return the keys with an item, longest waiting first."""
         with self._lock:
             return list(self._items)
-
-    def clear(self) -> None:
-        """Forget everything."""
-        with self._lock:
-            self._items.clear()
-
-
-class Backlogs(Generic[Item]):
-    """A short queue per key, the oldest items give way; safe between threads."""
-
-    def __init__(self, limit: int) -> None:
-        """Keep at most ``limit`` items of each key."""
-        self._limit = limit
-        self._items: dict[str, deque[Item]] = {}
-        self._lock = threading.Lock()
-
-    def put(self, key: str, item: Item) -> bool:
-        """Append ``item``; true when an older one had to go."""
-        with self._lock:
-            queue = self._items.setdefault(key, deque(maxlen=self._limit))
-            full = len(queue) == self._limit
-            queue.append(item)
-            return full
-
-    def take_any(self) -> tuple[str, list[Item]] | None:
-        """Remove and return all items of the key that has waited longest, oldest first."""
-        with self._lock:
-            if not self._items:
-                return None
-            key = next(iter(self._items))
-            return key, list(self._items.pop(key))
 
     def clear(self) -> None:
         """Forget everything."""

@@ -1,20 +1,21 @@
 """
-What a camera sees in words and boxes, renewed off the camera thread. No ROS.
+What a camera sees in words and boxes, renewed when the scene has changed.
 
 Detector and captioner are slow; packets carry the last known result.
 """
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 import math
 import threading
-from typing import TYPE_CHECKING
+from typing import Any, TYPE_CHECKING
 
 from gsc_ros.codec.objects import SceneObject
-from gsc_ros.media.images import Picture
 from gsc_ros.runtime.worker import LatestSlots, Worker
 from gsc_ros.scene.change import SceneChange
+from gsc_ros.units import SECOND_NS
+import numpy as np
 
 if TYPE_CHECKING:
     from gsc_ros.scene.describe import Describe
@@ -36,6 +37,11 @@ class RefreshRule:
     change: float
     refresh_s: float
 
+    @classmethod
+    def from_parameters(cls, values: Mapping[str, Any]) -> RefreshRule:
+        """Take the values of the table ``ENCODER``."""
+        return cls(values['scene_period'], values['scene_change'], values['scene_refresh'])
+
 
 class _Looks:
     """When a camera was last looked at, and what it saw then."""
@@ -44,10 +50,10 @@ class _Looks:
         self._change = SceneChange()
         self._last_ns: int | None = None
 
-    def due(self, rule: RefreshRule, picture: Picture, now_ns: int) -> bool:
+    def due(self, rule: RefreshRule, picture: np.ndarray, now_ns: int) -> bool:
         """Whether ``picture`` calls for a new look; if so it is what later ones compare with."""
         self._change.threshold = rule.change
-        age_s = math.inf if self._last_ns is None else (now_ns - self._last_ns) / 1e9
+        age_s = math.inf if self._last_ns is None else (now_ns - self._last_ns) / SECOND_NS
         if age_s < rule.period_s:
             return False
         if age_s >= rule.refresh_s:
@@ -58,20 +64,54 @@ class _Looks:
         return True
 
 
-class SceneWatcher:
-    """Keeps the Scene of each camera up to date in a thread of its own."""
+class Scenes:
+    """
+    The last known scene of each camera.
 
-    def __init__(self, describe: Describe, rule: RefreshRule,
-                 on_error: Callable[[Exception], None], turn: threading.Lock | None = None
-                 ) -> None:
-        """``describe`` runs in the thread; errors go to ``on_error``; ``turn`` as a Worker's."""
+    ``consider`` only notes which pictures call for a new look; ``look`` takes one.
+    """
+
+    def __init__(self, describe: Describe, rule: RefreshRule) -> None:
         self.rule = rule
         self._describe = describe
         self._scenes: dict[str, Scene] = {}
         self._looks: dict[str, _Looks] = {}
         self._lock = threading.Lock()
-        self._slots: LatestSlots[Picture] = LatestSlots()
-        self._worker = Worker('scene', self._step, on_error, turn)
+        self._waiting: LatestSlots[np.ndarray] = LatestSlots()
+
+    def consider(self, camera: str, picture: np.ndarray, now_ns: int) -> bool:
+        """Take a picture (H, W, 3) uint8 for a new look if one is due; true if it is."""
+        due = self._looks.setdefault(camera, _Looks()).due(self.rule, picture, now_ns)
+        if due:
+            self._waiting.put(camera, picture)
+        return due
+
+    def current(self, camera: str) -> Scene:
+        """Return the last known scene, an empty one before the first look."""
+        with self._lock:
+            return self._scenes.get(camera, Scene())
+
+    def look(self) -> bool:
+        """Describe the picture that has waited longest; false if none waits."""
+        taken = self._waiting.take_any()
+        if taken is None:
+            return False
+        camera, picture = taken
+        caption, objects = self._describe(picture)
+        with self._lock:
+            self._scenes[camera] = Scene(caption, tuple(objects))
+        return True
+
+
+class SceneWatcher(Scenes):
+    """Looks in a thread of its own."""
+
+    def __init__(self, describe: Describe, rule: RefreshRule,
+                 on_error: Callable[[Exception], None], turn: threading.Lock | None = None
+                 ) -> None:
+        """``describe`` runs in the thread; errors go to ``on_error``; ``turn`` as a Worker's."""
+        super().__init__(describe, rule)
+        self._worker = Worker('scene', lambda: 0.0 if self.look() else None, on_error, turn)
 
     def start(self) -> None:
         """Start the thread."""
@@ -81,26 +121,9 @@ class SceneWatcher:
         """End the thread."""
         self._worker.stop()
 
-    def consider(self, camera: str, picture: Picture, now_ns: int) -> bool:
-        """Take ``picture`` for a new look if one is due; never blocks on the models."""
-        if not self._looks.setdefault(camera, _Looks()).due(self.rule, picture, now_ns):
-            return False
-        self._slots.put(camera, picture)
-        self._worker.notify()
-        return True
-
-    def current(self, camera: str) -> Scene:
-        """Return the last known scene, an empty one before the first look."""
-        with self._lock:
-            return self._scenes.get(camera, Scene())
-
-    def _step(self) -> float | None:
-        taken = self._slots.take_any()
-        if taken is None:
-            return None
-        camera, picture = taken
-        caption, objects = self._describe(picture)
-        scene = Scene(caption, tuple(objects))
-        with self._lock:
-            self._scenes[camera] = scene
-        return 0.0
+    def consider(self, camera: str, picture: np.ndarray, now_ns: int) -> bool:
+        """Have a picture looked at if that is due; never blocks on the models."""
+        due = super().consider(camera, picture, now_ns)
+        if due:
+            self._worker.notify()
+        return due

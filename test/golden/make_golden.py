@@ -13,7 +13,9 @@ from pathlib import Path
 from gsc_ros.codec.bitstream import CoderId, pack, Packet, VERSION
 from gsc_ros.codec.caption import encode_caption
 from gsc_ros.codec.coder import Coded
-from gsc_ros.codec.hevc.coder import coded_size, decode_planes, HevcCoder
+from gsc_ros.codec.hevc.alone import coded_size
+from gsc_ros.codec.hevc.coder import HevcCoder
+from gsc_ros.codec.hevc.streams import decode_planes
 from gsc_ros.codec.objects import encode_objects, SceneObject
 import numpy as np
 

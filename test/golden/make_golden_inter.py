@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 
 from gsc_ros.codec.bitstream import unpack, VERSION
-from gsc_ros.codec.hevc.packets import decode_packet
+from gsc_ros.codec.hevc.coder import decode_reference
 from gsc_ros.codec.objects import SceneObject
 from gsc_ros.codec.references import ReceiverReferences, Reference, SenderReferences
 from gsc_ros.encoder import SemanticEncoder
@@ -40,13 +40,13 @@ def main() -> None:
         data = encoder.encode(moved, 400, caption=caption, objects=[CAR], sequence=number,
                               references=sender)
         packet = unpack(data)
-        reference = decode_packet(packet, receiver)
+        reference = decode_reference(packet, receiver)
         sender.acknowledge(packet.sequence)
         (FOLDER / f'v{VERSION}_inter_{name}.gsc').write_bytes(data)
         expected[f'v{VERSION}_inter_{name}'] = {
             'fingerprint': packet.fingerprint, 'quality': packet.quality,
             'sequence': packet.sequence, 'reference': packet.reference, 'caption': caption,
-            'text_repeats': packet.text_repeats, 'objects': len(reference.things) // 5,
+            'text_repeats': packet.text_repeats, 'objects': len(reference.object_bytes) // 5,
             'latent_bytes': len(packet.latent), 'planes': planes_digest(reference)}
     (FOLDER / f'v{VERSION}_inter.json').write_text(json.dumps(expected, indent=1) + '\n')
 

@@ -1,191 +1,145 @@
 """
-The standard coder: one H.265 intra picture of the shrunk source, headers stripped.
+The standard coder: H.265 of the shrunk picture, alone or predicted, headers stripped.
 
-x265 (through PyAV) codes, ffmpeg decodes; docs/BITSTREAM.md, section 6, has the byte layout.
+x265 (through PyAV) codes, ffmpeg decodes. Encoder and decoder note the same facts of every packet,
+so that a later one can be coded from it; docs/BITSTREAM.md, sections 6 and 8.
 """
 from __future__ import annotations
 
-from collections.abc import Callable
-from math import ceil, log2, sqrt
+from dataclasses import replace
 
-from gsc_ros.codec.bitstream import CoderId, MAX_SIDE, MIN_SIDE
-from gsc_ros.codec.coder import Coded
-from gsc_ros.codec.errors import BudgetError, InvalidInputError, PacketError
-from gsc_ros.codec.hevc.headers import MAX_QP
-from gsc_ros.codec.hevc.streams import decode_planes, encode_planes, estimate_bytes
+from gsc_ros.codec.bitstream import CoderId, Packet
+from gsc_ros.codec.coder import check_picture, Coded, Draft, PlainPicture
+from gsc_ros.codec.errors import BudgetError, ModelMismatchError, PacketError
+from gsc_ros.codec.hevc.alone import coded_size, Trials
+from gsc_ros.codec.hevc.headers import quantiser
+from gsc_ros.codec.hevc.inter import decode_from, encode_next, Made
+from gsc_ros.codec.hevc.streams import decode_planes
+from gsc_ros.codec.references import (
+    ReceiverReferences,
+    Reference,
+    SenderReferences,
+    SentPicture,
+)
 from gsc_ros.codec.regions import Focus, NOWHERE
-from gsc_ros.codec.resample import enlarge, Planes, shrink
+from gsc_ros.codec.resample import enlarge, Planes
+from gsc_ros.codec.sequence import distance
 import numpy as np
 
-# Downscale factors of one octave in 64ths, 2 ** (k / 16): step k of the next octave is twice step
-# k of this one. The packet's quality counts the steps from factor 1 on.
-_OCTAVE = (64, 67, 70, 73, 76, 79, 83, 87, 91, 95, 99, 103, 108, 112, 117, 123)
-_STEPS_PER_OCTAVE = len(_OCTAVE)
-MAX_QUALITY = 6 * _STEPS_PER_OCTAVE     # factor 64
-MIN_QP = 10                 # below it bytes buy nothing that the eye sees
-# Where the search starts; it corrects what is wrong. A typical picture is best shrunk by this
-# factor at one bit per pixel, by the inverse root of the rate elsewhere; so many steps of the
-# factor, or of the quantiser, halve the bytes.
-_TYPICAL_FACTOR = 0.29
-_STEPS_PER_HALVING = 10
-_QP_PER_HALVING = 6
-_FULL = 0.95                # share of the bytes from which no finer factor is tried
-_NO_FINER = 0.93            # nor a finer quantiser
-_UNIT = 8                   # coded sides are multiples of the smallest coding unit
-_MIN_CODED = 16
-
-
-def coded_size(width: int, height: int, quality: int) -> tuple[int, int]:
-    """
-    Width and height of the coded picture, multiples of 8 from 16 on.
-
-    :raises PacketError: if ``quality`` is above ``MAX_QUALITY``.
-    """
-    if not 0 <= quality <= MAX_QUALITY:
-        raise PacketError('quality', quality, f'0..{MAX_QUALITY}')
-    octave, step = divmod(quality, _STEPS_PER_OCTAVE)
-    unit = _UNIT * _OCTAVE[step] << octave
-    coded = [max(_MIN_CODED, _UNIT * ((_OCTAVE[0] * side + unit // 2) // unit))
-             for side in (width, height)]
-    return coded[0], coded[1]
-
-
-def _sizing_qp(bpp: float) -> int:
-    """
-    Quantiser that a picture of so many bits per source pixel is shrunk for.
-
-    With a finer one the shrinking costs more than it saves, with a coarser one blocks show: VGG
-    distance and PSNR on training pictures, with the figures in docs/BITSTREAM.md, section 6.
-    """
-    return min(max(round(46 - 2 * log2(bpp / 0.02)), 40), 50)
-
-
-def typical_quality(bpp: float) -> float:
-    """Quality, not rounded, that a typical picture of so many bits per source pixel ends at."""
-    return _STEPS_PER_OCTAVE * log2(_TYPICAL_FACTOR / sqrt(bpp))
+# Configurations of headers, filters and colours of the two kinds of pictures.
+ALONE_FINGERPRINT = 0x4801
+INTER_FINGERPRINT = 0x4802
 
 
 class HevcCoder:
-    """H.265 intra coding of the shrunk picture behind the ``PictureCoder`` interface."""
+    """H.265 behind the ``PictureCoder`` interface."""
 
     coder_id = CoderId.HEVC
-    fingerprint = 0x4801    # names the configuration of headers, filters and colours, not a model
+    fingerprint = ALONE_FINGERPRINT
 
     def encode(self, picture: np.ndarray, max_bytes: int, focus: Focus = NOWHERE) -> Coded:
-        """Code ``picture`` into at most ``max_bytes`` (see ``PictureCoder``)."""
-        _check_picture(picture)
+        """
+        Code a picture (H, W, 3) uint8 on its own into a latent of at most ``max_bytes``.
+
+        :raises InvalidInputError: if the picture is not of that form, or a side not 16..4096.
+        :raises BudgetError: if not even the coarsest setting fits.
+        """
+        check_picture(picture)
         return Trials(picture, max_bytes, focus).best()
 
     def decode(self, coded: Coded, width: int, height: int) -> np.ndarray:
-        """Return the plain picture, uint8 (height, width, 3) RGB (see ``PictureCoder``)."""
+        """
+        Return the plain picture, uint8 (height, width, 3) RGB, of one that stands alone.
+
+        :raises PacketError: if it cannot be decoded.
+        """
         return enlarge(self.decode_planes(coded, width, height), width, height)
 
     def decode_planes(self, coded: Coded, width: int, height: int) -> Planes:
         """Return the 4:2:0 planes of coded size that the plain picture is enlarged from."""
         return decode_planes(coded.data, *coded_size(width, height, coded.quality))
 
+    def encode_packet(self, picture: np.ndarray, draft: Draft, max_bytes: int,
+                      focus: Focus = NOWHERE, references: SenderReferences | None = None
+                      ) -> Packet:
+        """Code alone, or from a picture that the base station holds; see ``PictureCoder``."""
+        try:
+            if references is None:
+                coded = Trials(picture, max_bytes - draft.size, focus).best()
+                return draft.complete(self.coder_id, ALONE_FINGERPRINT, coded)
+            held = references.usable(draft.sequence, draft.width, draft.height)
+            repeats = held is not None and _repeats(draft, held)
+            made = encode_next(picture, held.reference if held else None,
+                               max_bytes - _inter_size(draft, repeats), max_bytes - draft.size,
+                               focus)
+        except BudgetError as error:
+            raise BudgetError(max_bytes, error.smallest + draft.size) from error
+        packet = _packet(draft, made, held, repeats)
+        references.sent(SentPicture(packet.sequence, _noted(packet, made.planes, made.parent),
+                                    draft.caption, draft.objects))
+        return packet
 
-def _check_picture(picture: np.ndarray) -> None:
-    if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
-        raise InvalidInputError('picture', f'{picture.dtype} {picture.shape}',
-                                'uint8 (height, width, 3)')
-    if not all(MIN_SIDE <= side <= MAX_SIDE for side in picture.shape[:2]):
-        raise InvalidInputError('picture', picture.shape, f'sides {MIN_SIDE}..{MAX_SIDE}')
-
-
-class Trials:
-    """Latents of one picture at several factors and quantisers, each made once."""
-
-    def __init__(self, picture: np.ndarray, max_bytes: int, focus: Focus = NOWHERE) -> None:
-        self.picture, self.max_bytes, self._focus = picture, max_bytes, focus
-        self.height, self.width = picture.shape[:2]
-        self.bpp = 8 * max(max_bytes, 1) / (self.width * self.height)
-        self._planes: dict[tuple[int, int], Planes] = {}
-        self._focused: dict[tuple[int, int], Planes] = {}
-        self._latents: dict[tuple[tuple[int, int], int], bytes] = {}
-
-    def planes(self, quality: int) -> Planes:
-        """4:2:0 planes of the picture, shrunk."""
-        size = coded_size(self.width, self.height, quality)
-        if size not in self._planes:
-            self._planes[size] = shrink(self.picture, *size)
-        return self._planes[size]
-
-    def focused(self, quality: int) -> Planes:
-        """Those planes as they are coded: with a smooth background."""
-        size = coded_size(self.width, self.height, quality)
-        if size not in self._focused:
-            self._focused[size] = self._focus.smooth_outside(self.planes(quality))
-        return self._focused[size]
-
-    def latent(self, quality: int, qp: int) -> bytes:
-        """Latent of the picture on its own."""
-        size = coded_size(self.width, self.height, quality)
-        if (size, qp) not in self._latents:
-            self._latents[size, qp] = encode_planes(self.focused(quality), qp)
-        return self._latents[size, qp]
-
-    def best(self) -> Coded:
-        """
-        Return the picture at the finest downscale factor that fits with a coarse quantiser.
-
-        Where that is the first or the last factor, the finest quantiser is taken that fits.
-
-        :raises BudgetError: if nothing fits.
-        """
-        qp = _sizing_qp(self.bpp)
-        quality = _finest_factor(self, qp)
-        qp = _finest_quantiser(self, quality, qp)
-        return Coded(quality, self.latent(quality, qp))
-
-    def fill(self, quality: int, qp: int) -> float:
-        """Bytes as a share of what is allowed: it fits up to 1."""
-        return len(self.latent(quality, qp)) / max(self.max_bytes, 0.5)
+    def decode_packet(self, packet: Packet, references: ReceiverReferences | None = None
+                      ) -> PlainPicture:
+        """Decode the planes, enlarge them when the picture is wanted; see ``PictureCoder``."""
+        noted = decode_reference(packet, references)
+        return PlainPicture(
+            noted.caption_bytes, noted.object_bytes, noted.bpp, packet.quality, noted,
+            lambda: enlarge(noted.planes, packet.width, packet.height))
 
 
-def finest(fill: Callable[[int], float], first: int, beyond: int, start: int, *,
-           per_halving: int, enough: float) -> int:
+def decode_reference(packet: Packet, references: ReceiverReferences | None) -> Reference:
     """
-    Find the first of the steps ``first`` to ``beyond`` - 1 that fits; ``beyond`` if none does.
+    Decode a packet to what later ones may be coded from; see ``PictureCoder.decode_packet``.
 
-    Each trial predicts where the next must be, as ``per_halving`` steps are taken to halve the
-    bytes. A step that fills more than ``enough`` ends the search.
+    :raises GscError: as there.
     """
-    too_long, fits, step = first - 1, beyond, start
-    while too_long + 1 < fits:
-        step = min(max(step, too_long + 1), fits - 1)
-        share = fill(step)
-        if share > 1:
-            too_long = step
-        else:
-            fits = step
-            if share > enough:
-                break
-        step += ceil(per_halving * log2(share))
-    return fits
+    references = references or ReceiverReferences()
+    if packet.fingerprint == INTER_FINGERPRINT:
+        parent = references.find(packet)
+        noted = _noted(packet, decode_from(parent, packet.latent), parent)
+    elif packet.fingerprint != ALONE_FINGERPRINT:
+        raise ModelMismatchError(packet.fingerprint, ALONE_FINGERPRINT)
+    elif packet.text_repeats:
+        raise PacketError('text_repeats', True, 'only with a predicted picture')
+    else:
+        size = coded_size(packet.width, packet.height, packet.quality)
+        noted = _noted(packet, decode_planes(packet.latent, *size), None)
+    references.keep(packet.sequence, noted)
+    return noted
 
 
-def _finest_factor(trials: Trials, qp: int) -> int:
-    """Quality of the finest picture that fits at ``qp``; the last one if none is found to."""
-    return finest(lambda quality: trials.fill(quality, qp), 0, MAX_QUALITY,
-                  _likely_factor(trials, qp), per_halving=_STEPS_PER_HALVING, enough=_FULL)
+def _repeats(draft: Draft, held: SentPicture) -> bool:
+    """Whether the base station has all of the text, or more of it than fits now."""
+    there = len(held.reference.caption_bytes) + len(held.reference.object_bytes)
+    fits = len(draft.caption_bytes) + len(draft.object_bytes)
+    return held.tells(draft.caption, draft.objects) and 0 < fits <= there
 
 
-def _likely_factor(trials: Trials, qp: int) -> int:
-    """Quality at which the picture is expected to fill its bytes."""
-    typical = min(max(round(typical_quality(trials.bpp)), 0), MAX_QUALITY)
-    share = estimate_bytes(trials.focused(typical), qp) / max(trials.max_bytes, 0.5)
-    return typical + ceil(_STEPS_PER_HALVING * log2(share))
+def _inter_size(draft: Draft, repeats: bool) -> int:
+    """Bytes of a predicted packet without its latent: one more, less the text that repeats."""
+    text = len(draft.caption_bytes) + len(draft.object_bytes)
+    return draft.size + 1 - text * repeats
 
 
-def _finest_quantiser(trials: Trials, quality: int, qp: int) -> int:
-    """
-    Lowest quantiser that fits, searched from ``qp`` on.
+def _packet(draft: Draft, made: Made, held: SentPicture | None, repeats: bool) -> Packet:
+    packet = draft.complete(CoderId.HEVC, ALONE_FINGERPRINT, made.coded)
+    if made.parent is None or held is None:
+        return packet
+    packet = replace(packet, fingerprint=INTER_FINGERPRINT,
+                     reference=distance(draft.sequence, held.sequence))
+    return replace(packet, caption=b'', objects=b'', text_repeats=True) if repeats else packet
 
-    :raises BudgetError: if none does.
-    """
-    qp = finest(lambda step: trials.fill(quality, step), MIN_QP, MAX_QP + 1, qp,
-                per_halving=_QP_PER_HALVING, enough=_NO_FINER)
-    if qp > MAX_QP:
-        raise BudgetError(trials.max_bytes, len(trials.latent(quality, MAX_QP)))
-    return qp
+
+def _noted(packet: Packet, planes: Planes, parent: Reference | None) -> Reference:
+    if parent is None:
+        qp = quantiser(packet.latent)
+        bpp = 8 * len(packet.latent) / (packet.width * packet.height)
+        return Reference(packet.width, packet.height, packet.quality, planes, packet.caption,
+                         packet.objects, qp, qp, bpp)
+    repeated = packet.text_repeats
+    return replace(
+        parent, planes=planes,
+        caption_bytes=parent.caption_bytes if repeated else packet.caption,
+        object_bytes=parent.object_bytes if repeated else packet.objects,
+        qp=quantiser(packet.latent[1:]) if packet.latent[1:] else parent.qp)

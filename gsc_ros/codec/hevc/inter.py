@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from gsc_ros.codec.coder import Coded
 from gsc_ros.codec.errors import BudgetError
-from gsc_ros.codec.hevc.coder import finest, HevcCoder, MIN_QP, Trials
+from gsc_ros.codec.hevc.alone import coded_size, finest, MIN_QP, Trials
 from gsc_ros.codec.hevc.headers import MAX_QP
-from gsc_ros.codec.hevc.streams import decode_inter, encode_inter, same
+from gsc_ros.codec.hevc.streams import decode_inter, decode_planes, encode_inter, same
 from gsc_ros.codec.references import Reference
 from gsc_ros.codec.regions import Focus, NOWHERE
 from gsc_ros.codec.resample import enlarge, Planes
@@ -27,8 +27,6 @@ _ENOUGH = 0.8       # share of the bytes from which no finer quantiser is tried
 _SIMPLER = 0.7
 # One decibel is worth ten times the bytes: a picture on its own is paid once, later ones profit.
 _PRICE = 0.1
-
-INTER_FINGERPRINT = 0x4802   # of the configuration, as ``HevcCoder.fingerprint``
 
 
 @dataclass(frozen=True)
@@ -68,7 +66,8 @@ def encode_next(picture: np.ndarray, reference: Reference | None, max_bytes: int
 
 def _alone(trials: Trials) -> Made:
     coded = trials.best()
-    return Made(coded, HevcCoder().decode_planes(coded, trials.width, trials.height), None)
+    size = coded_size(trials.width, trials.height, coded.quality)
+    return Made(coded, decode_planes(coded.data, *size), None)
 
 
 def _predicted(reference: Reference, planes: Planes, max_bytes: int) -> tuple[Made, int]:

@@ -12,12 +12,13 @@ from gsc_ros.codec.errors import BudgetError, InvalidInputError
 from gsc_ros.codec.objects import SceneObject
 from gsc_ros.decoder import DecodedPicture
 from gsc_ros.evaluation import instruments
-from gsc_ros.evaluation.candidates import check_codecs, OurCodecs, parse_codec, Words
+from gsc_ros.evaluation.candidates import check_codecs, OurCodecs, parse_codec
 from gsc_ros.evaluation.inputs import Shot
 from gsc_ros.evaluation.judges.judge import JudgeSettings
-from gsc_ros.evaluation.streaming import LiveSettings, send_clip
+from gsc_ros.evaluation.live import LiveSettings, rehearse_clip
 from gsc_ros.evaluation.work import Item, WorkSettings
 from gsc_ros.evaluation.worker import Worker
+from gsc_ros.scene.watcher import Scene
 import numpy as np
 import pytest
 
@@ -40,9 +41,12 @@ class FakeCoder:
     acknowledged: list[tuple[int, int]] = field(default_factory=list)
     lasts: dict[Any, list[Any]] = field(default_factory=dict)
 
-    def encode(self, picture: np.ndarray, max_bytes: int, *, caption: str = '',
-               objects: Sequence[SceneObject] = (), sequence: int = 0, references: Any = None,
-               focus: Any = None) -> bytes:
+    def encode(self, picture: np.ndarray, max_bytes: int, **words: Any) -> bytes:
+        return pack(self.encode_packet(picture, max_bytes, **words))
+
+    def encode_packet(self, picture: np.ndarray, max_bytes: int, *, caption: str = '',
+                      objects: Sequence[SceneObject] = (), sequence: int = 0, seed: int = 0,
+                      references: Any = None, focus: Any = None) -> Packet:
         if max_bytes < self.smallest:
             raise BudgetError(max_bytes, self.smallest)
         if references is not None:
@@ -50,8 +54,8 @@ class FakeCoder:
         words = encode_caption(caption)
         size = int(max_bytes * self.share) - 16 - len(words)
         latent = bytes([round(float(picture.mean()))]) * size
-        return pack(Packet(CoderId.HEVC, picture.shape[1], picture.shape[0], 1, 2, 3, sequence,
-                           None, words, b'', latent))
+        return Packet(CoderId.HEVC, picture.shape[1], picture.shape[0], 1, 2, 3, sequence,
+                      None, words, b'', latent)
 
     def _watch(self, references: Any, sequence: int) -> None:
         self.sequences.append(sequence)
@@ -64,10 +68,10 @@ class FakeCoder:
             known(number)
         references.acknowledge = acknowledge
 
-    def decode(self, data: bytes, *, steps: int | None = None, generate: bool | None = None,
-               references: Any = None, last: Any = None) -> DecodedPicture:
+    def decode(self, data: bytes | Packet, *, steps: int | None = None,
+               generate: bool | None = None, last: Any = None, **words: Any) -> DecodedPicture:
         self.lasts.setdefault((generate, steps), []).append(last)
-        packet = unpack(data)
+        packet = unpack(data) if isinstance(data, bytes) else data
         plain = np.full((packet.height, packet.width, 3), packet.latent[0], np.uint8)
         made = None if generate is False else plain + (steps or 20)
         return DecodedPicture(packet, plain, made, decode_caption(packet.caption), [], 0.0)
@@ -89,8 +93,8 @@ def codecs(*names: str) -> list[Any]:
 
 @pytest.mark.parametrize('kbps', [2, 8, 32])
 def test_the_link_s_ceiling_is_kept_and_used(kbps: float) -> None:
-    sent = list(send_clip(ours(FakeCoder()), codecs('gsc'), frames(), TIMES, kbps, LIVE))
-    wire = [(s.sent_ns, len(s.data) + 28) for s in sent]
+    sent = list(rehearse_clip(ours(FakeCoder()), codecs('gsc'), frames(), TIMES, kbps, LIVE))
+    wire = [(s.sent_ns, len(s.outgoing.data) + 28) for s in sent]
     for time_ns, _ in wire:
         window = sum(size for t, size in wire if time_ns <= t < time_ns + SECOND_NS)
         assert window <= kbps * 125
@@ -98,13 +102,14 @@ def test_the_link_s_ceiling_is_kept_and_used(kbps: float) -> None:
     assert spent <= kbps * 125 * (COUNT / FPS + 1)
     if kbps < 32:   # there two pictures of 1500 bytes a second are all that is wanted
         assert spent > 0.7 * kbps * 125 * COUNT / FPS
-    assert all(s.sent_ns >= TIMES[s.index] for s in sent)
-    assert [s.index for s in sent] == sorted({s.index for s in sent})
+    assert all(s.sent_ns >= TIMES[s.outgoing.tag] for s in sent)
+    places = [s.outgoing.tag for s in sent]
+    assert places == sorted(set(places))
 
 
 def test_acknowledgements_arrive_after_a_round_trip() -> None:
     coder = FakeCoder()
-    sent = list(send_clip(ours(coder), codecs('gsc'), frames(), TIMES, 8, LIVE))
+    sent = list(rehearse_clip(ours(coder), codecs('gsc'), frames(), TIMES, 8, LIVE))
     assert coder.sequences == list(range(len(sent)))
     assert coder.acknowledged
     for encoded, number in coder.acknowledged:   # before picture `encoded` was made
@@ -112,8 +117,8 @@ def test_acknowledgements_arrive_after_a_round_trip() -> None:
 
 
 def test_what_does_not_fit_is_not_sent() -> None:
-    assert not list(send_clip(ours(FakeCoder(smallest=10 ** 4)), codecs('gsc'), frames(), TIMES,
-                              8, LIVE))
+    assert not list(rehearse_clip(
+        ours(FakeCoder(smallest=10 ** 4)), codecs('gsc'), frames(), TIMES, 8, LIVE))
 
 
 def item(tasks: Sequence[tuple[str, float | None]]) -> Item:
@@ -130,7 +135,7 @@ def worker(monkeypatch: pytest.MonkeyPatch, *names: str) -> Worker:
 def test_each_way_of_regenerating_has_its_last_picture() -> None:
     coder = FakeCoder()
     names = codecs('gsc', 'gsc-plain', 'gsc-steps4')
-    assert list(send_clip(ours(coder), names, frames(), TIMES, 8, LIVE))
+    assert list(rehearse_clip(ours(coder), names, frames(), TIMES, 8, LIVE))
     default, plain, four = (coder.lasts[key] for key in ((None, None), (False, None), (True, 4)))
     assert set(plain) == {None} and len(set(map(id, default))) == len(set(map(id, four))) == 1
     assert default[0] is not None and four[0] is not None and default[0] is not four[0]
@@ -143,11 +148,11 @@ def test_rows_show_what_is_on_the_screen(monkeypatch: pytest.MonkeyPatch) -> Non
     assert result.problem == ''
     rows = {(r['codec'], r['index']): r for r in result.rows}
     assert len(rows) == len(result.rows) == 5 * 4
-    sent = list(send_clip(ours(FakeCoder()), codecs('gsc'), frames(), TIMES, 8, LIVE))
+    sent = list(rehearse_clip(ours(FakeCoder()), codecs('gsc'), frames(), TIMES, 8, LIVE))
     for (codec, index), row in rows.items():
         if codec == 'source':
             continue
-        newest = max(s.index for s in sent if s.sent_ns <= TIMES[index])
+        newest = max(s.outgoing.tag for s in sent if s.sent_ns <= TIMES[index])
         assert row['age_s'] == pytest.approx((index - newest) / FPS)
         # the screen shows the mean level of the newest picture, 5 levels a picture
         error = 5.0 * (index - newest) - {'gsc': 20, 'gsc-steps4': 4}.get(codec, 0)
@@ -155,7 +160,7 @@ def test_rows_show_what_is_on_the_screen(monkeypatch: pytest.MonkeyPatch) -> Non
         assert row['metrics']['psnr'] == pytest.approx(expected)
         assert row['variant'] == ('plain' if codec.endswith('plain') else 'regenerated')
         # what is seen in a picture is said with the next
-        told = 'notext' not in codec and newest != sent[0].index
+        told = 'notext' not in codec and newest != sent[0].outgoing.tag
         assert row['detail']['caption'] == ('a street' if told else '')
         assert row['target_kbps'] == 8
         assert row['exceeded'] == 0
@@ -198,7 +203,7 @@ def test_too_thin_a_link_is_a_problem_with_a_name(monkeypatch: pytest.MonkeyPatc
 
 def test_one_packet_serves_all_ways_of_decoding() -> None:
     coder = FakeCoder()
-    made = list(ours(coder).still(frames(1)[0], Words('a street'), codecs(
+    made = list(ours(coder).still(frames(1)[0], Scene('a street'), codecs(
         'gsc', 'gsc-plain', 'gsc-generated', 'gsc-steps4', 'gsc-notext'), 400))
     assert [(c.codec, c.variant) for c in made] == [
         ('gsc', 'regenerated'), ('gsc-plain', 'plain'), ('gsc-generated', 'regenerated'),
@@ -206,7 +211,7 @@ def test_one_packet_serves_all_ways_of_decoding() -> None:
     assert made[0].picture is made[2].picture   # judged once
     assert made[3].picture[0, 0, 0] == 4
     assert {c.size for c in made} == {400}
-    assert [c.sent == Words('a street') for c in made] == [True] * 4 + [False]
+    assert [c.sent == Scene('a street') for c in made] == [True] * 4 + [False]
 
 
 def test_names_of_codecs() -> None:

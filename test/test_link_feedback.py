@@ -1,23 +1,13 @@
 """What operators ask and what the link tells the encoder; no ROS needed."""
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 from gsc_ros.codec.errors import InvalidInputError
+from gsc_ros.link.feedback import Feedback, FeedbackInbox, Limits
 from gsc_ros.link.session.control import check_request, Control, WHOLE_PICTURE
 from gsc_ros.link.wire.datagrams import RequestKind as Ask
-from gsc_ros.nodes.feedback import EXPIRY_NS, Feedback
 import pytest
-
-
-def message(**changes: Any) -> SimpleNamespace:
-    """Make what looks like a gsc_msgs/StreamFeedback."""
-    values: dict[str, Any] = {
-        'acknowledged': [], 'refresh': False, 'paused': False, 'bytes_per_second': 0,
-        'overhead_bytes': 0, 'fragment_bytes': 0, 'rate': 0.0, 'quality': 1.0,
-        'roi': WHOLE_PICTURE, 'priority': 0.0}
-    return SimpleNamespace(**{**values, **changes})
 
 
 class Remembered:
@@ -67,25 +57,25 @@ def test_single_precision_does_not_refuse_the_limits():
 
 def test_acknowledgements_are_handed_on_once_and_in_order():
     """A refresh forgets what was acknowledged before it, not what came with it."""
-    feedback, references = Feedback(), Remembered()
-    feedback.take(message(acknowledged=[1, 2]), 0)
-    feedback.take(message(acknowledged=[65535, 0]), 0)
-    assert not feedback.hand_on(references)
+    inbox, references = FeedbackInbox(), Remembered()
+    inbox.take(Feedback((1, 2)), 0)
+    inbox.take(Feedback((65535, 0)), 0)
+    assert not inbox.hand_on(references)
     assert references.told == [1, 2, 65535, 0]
-    feedback.take(message(acknowledged=[1]), 0)
-    feedback.take(message(acknowledged=[2], refresh=True), 0)
-    assert feedback.hand_on(references)
-    assert not feedback.hand_on(references)
+    inbox.take(Feedback((1,)), 0)
+    inbox.take(Feedback((2,), refresh=True), 0)
+    assert inbox.hand_on(references)
+    assert not inbox.hand_on(references)
     assert references.told[4:] == ['refresh', 2]
 
 
-def test_advice_lasts_until_the_link_is_silent():
-    """The newest message counts; after some seconds without one there is no link."""
-    feedback = Feedback()
-    assert feedback.advice(0) is None
-    feedback.take(message(bytes_per_second=500, overhead_bytes=40), 0)
-    feedback.take(message(bytes_per_second=250, overhead_bytes=40, paused=True, rate=500.0), 7)
-    advice = feedback.advice(8)
-    assert (advice.bytes_per_second, advice.overhead_bytes) == (250, 40)
-    assert advice.control == Control(paused=True, rate=500.0)
-    assert feedback.advice(7 + EXPIRY_NS) is None
+def test_limits_last_until_the_link_is_silent():
+    """The newest feedback counts; five seconds after it there is no link."""
+    inbox = FeedbackInbox()
+    assert inbox.limits(0) is None
+    slower = Limits(Control(paused=True, rate=500.0), bytes_per_second=250, overhead_bytes=40)
+    inbox.take(Feedback(limits=Limits(bytes_per_second=500)), 0)
+    inbox.take(Feedback(limits=slower), 7)
+    assert inbox.limits(8) == slower
+    assert inbox.limits(5_000_000_006) == slower
+    assert inbox.limits(5_000_000_007) is None

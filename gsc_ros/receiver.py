@@ -1,0 +1,210 @@
+"""
+The base station's side without ROS: which packets are followed, which are shown, what is missing.
+
+The decoder node, evaluation at a rate, ``gsc bag`` and the demo all receive through ``Receiver``.
+"""
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+import threading
+from typing import Generic, TYPE_CHECKING, TypeVar
+
+from gsc_ros.codec.bitstream import Packet, unpack
+from gsc_ros.codec.errors import GscError, InvalidInputError
+from gsc_ros.codec.references import MissingReferenceError, ReceiverReferences
+from gsc_ros.codec.sequence import distance
+from gsc_ros.units import SECOND_NS
+
+if TYPE_CHECKING:
+    from gsc_ros.decoder import DecodedPicture, SemanticDecoder
+    from gsc_ros.prior.steady import LastPicture
+
+Tag = TypeVar('Tag')
+
+MAX_WAITING = 32    # packets of one stream
+REFRESH_PERIOD_NS = SECOND_NS
+MAX_GAP = 1000      # a larger jump of the sequence is a restarted encoder, not loss
+MAX_LATE = 4        # packets that may overtake one; more is a restarted encoder or a bag in a loop
+
+
+@dataclass(frozen=True)
+class View:
+    """How a stream is looked at; None: as ``SemanticDecoder.decode`` does by itself."""
+
+    generate: bool | None = None
+    steps: int | None = None
+    seed: int | None = None
+    crispness: float | None = None
+
+
+@dataclass(frozen=True)
+class Shown(Generic[Tag]):
+    """A picture for the screen; ``tag`` is what came with its packet of ``size`` bytes."""
+
+    stream: str
+    tag: Tag
+    decoded: DecodedPicture
+    size: int
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A packet that could not be read or decoded, and why."""
+
+    stream: str
+    error: Exception
+
+
+@dataclass(frozen=True)
+class RefreshNeeded:
+    """A picture is missing that later ones refer to: the robot should send one without."""
+
+    stream: str
+
+
+Event = Shown[Tag] | Refused | RefreshNeeded
+
+
+@dataclass(frozen=True)
+class _Arrived(Generic[Tag]):
+    """A packet, what came with it, its bytes, and whether a newer one came first."""
+
+    packet: Packet
+    tag: Tag
+    size: int
+    late: bool
+
+
+@dataclass
+class _Stream(Generic[Tag]):
+    """What is kept of one stream."""
+
+    counters: Counter[str]
+    references: ReceiverReferences = field(default_factory=ReceiverReferences)
+    waiting: deque[_Arrived[Tag]] = field(default_factory=deque)
+    newest: tuple[int, int] | None = None     # sequence, and when its picture was taken
+    last: LastPicture | None = None           # from the first regenerated picture on
+    refresh_ns: int | None = None             # when it was asked for last
+
+    def place(self, sequence: int, taken_ns: int) -> bool:
+        """Count packets lost since the newest one; true for one that is older than that."""
+        if self.newest is not None:
+            newest, newest_taken_ns = self.newest
+            if 0 < distance(newest, sequence) <= MAX_LATE and taken_ns < newest_taken_ns:
+                self.counters['late'] += 1
+                return True
+            gap = distance(sequence - 1, newest)
+            if gap < MAX_GAP:
+                self.counters['lost'] += gap
+        self.newest = sequence, taken_ns
+        return False
+
+
+class Receiver(Generic[Tag]):
+    """
+    Takes packets of several streams and shows the newest of each.
+
+    The others are followed, for the packets that refer to them. ``take`` may be called from any
+    thread, all else from one.
+    """
+
+    def __init__(self, decoder: SemanticDecoder, streams: Iterable[str],
+                 counters: Mapping[str, Counter[str]] | None = None) -> None:
+        """Take the streams' names; ``counters`` of each to go on with, new ones if None."""
+        self._decoder = decoder
+        self._streams: dict[str, _Stream[Tag]] = {
+            name: _Stream(counters[name] if counters else Counter()) for name in streams}
+        self._turns: dict[str, None] = {}   # streams with packets, longest waiting first
+        self._lock = threading.Lock()
+
+    def counters(self, stream: str) -> Counter[str]:
+        """Return what was counted of a stream since the start."""
+        return self._stream(stream).counters
+
+    def take(self, stream: str, data: bytes, taken_ns: int, tag: Tag) -> None:
+        """
+        Take a packet of a picture that was taken at ``taken_ns``; any clock of the robot serves.
+
+        :raises PacketError: if it cannot be read; it is counted.
+        """
+        state = self._stream(stream)
+        with self._lock:
+            state.counters['packets'] += 1
+            state.counters['bytes'] += len(data)
+            try:
+                packet = unpack(data)
+            except GscError:
+                state.counters['bad_packets'] += 1
+                raise
+            late = state.place(packet.sequence, taken_ns)
+            state.waiting.append(_Arrived(packet, tag, len(data), late))
+            if len(state.waiting) > MAX_WAITING:
+                state.waiting.popleft()
+                state.counters['replaced'] += 1
+            self._turns[stream] = None
+
+    def clear(self) -> None:
+        """Forget packets that wait."""
+        with self._lock:
+            self._turns.clear()
+            for state in self._streams.values():
+                state.waiting.clear()
+
+    def next_stream(self) -> str | None:
+        """Return the stream whose packets have waited longest, None if there is none."""
+        with self._lock:
+            return next(iter(self._turns), None)
+
+    def show(self, stream: str, view: View | None, now_ns: int) -> Iterator[Event[Tag]]:
+        """
+        Decode the newest packet of a stream, follow those before it.
+
+        :param view: None if nobody looks: then the newest is followed, too.
+        :param now_ns: any monotonic clock; spaces the requests for a refresh.
+        """
+        state = self._stream(stream)
+        with self._lock:
+            self._turns.pop(stream, None)
+            arrived = list(state.waiting)
+            state.waiting.clear()
+        for number, one in enumerate(arrived, 1):
+            newest = number == len(arrived)
+            state.counters['replaced'] += not newest
+            state.counters['skipped'] += newest and view is None and not one.late
+            wanted = view if newest and not one.late else None
+            yield from self._handle(stream, state, one, wanted, now_ns)
+
+    def _handle(self, stream: str, state: _Stream[Tag], one: _Arrived[Tag], view: View | None,
+                now_ns: int) -> Iterator[Event[Tag]]:
+        try:
+            if view is None:
+                self._decoder.follow(one.packet, state.references)
+            else:
+                decoded = self._decode(state, one, view)
+                state.counters['decoded'] += 1
+                yield Shown(stream, one.tag, decoded, one.size)
+        except MissingReferenceError:   # no fault: the packet that it refers to was lost
+            state.counters['missing_references'] += 1
+            if state.refresh_ns is None or now_ns - state.refresh_ns >= REFRESH_PERIOD_NS:
+                state.refresh_ns = now_ns
+                state.counters['refresh_requests'] += 1
+                yield RefreshNeeded(stream)
+        except Exception as error:
+            state.counters['bad_packets' if isinstance(error, GscError) else 'errors'] += 1
+            yield Refused(stream, error)
+
+    def _decode(self, state: _Stream[Tag], one: _Arrived[Tag], view: View) -> DecodedPicture:
+        if view.generate is not False and state.last is None:
+            from gsc_ros.prior.steady import LastPicture  # with torch, which plain pictures omit
+            state.last = LastPicture()
+        return self._decoder.decode(
+            one.packet, steps=view.steps, seed=view.seed, generate=view.generate,
+            references=state.references, crispness=view.crispness,
+            last=None if view.generate is False else state.last)
+
+    def _stream(self, name: str) -> _Stream[Tag]:
+        if name not in self._streams:
+            raise InvalidInputError('stream', name, sorted(self._streams))
+        return self._streams[name]
