@@ -13,7 +13,8 @@ from pathlib import Path
 
 from gsc_ros.decoder import SemanticDecoder
 from gsc_ros.encoder import SemanticEncoder
-from gsc_ros.models.assets import EMBEDDED, load_generator
+from gsc_ros.models.assets import EMBEDDED
+from gsc_ros.prior.generator import load_generator
 from gsc_ros.prior.steady import LastPicture
 import numpy as np
 from PIL import Image
