@@ -19,15 +19,8 @@ from matplotlib import pyplot as plt  # noqa: E402
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / 'test')]
 
-from link_bottleneck import (  # noqa: E402
-    adaptation_s,
-    Link,
-    Losses,
-    MS,
-    Scenario,
-    simulate,
-    Trace,
-)
+from gsc_ros.link.line_settings import LineSettings  # noqa: E402
+from link_bottleneck import adaptation_s, MS, Scenario, simulate, Trace  # noqa: E402
 
 SECONDS = 120
 SETTLED_S = 10
@@ -35,31 +28,25 @@ STEP_S = 30
 SEEDS = range(1, 11)
 
 
-def alternating(now_s: float) -> float:
-    """16 kbit/s, 4 kbit/s and back."""
-    return 2000.0 if int(now_s / STEP_S) % 2 == 0 else 500.0
-
-
 def scenarios(seed: int) -> dict[str, Scenario]:
     """Name every link that the controller has to live with."""
-    def lossy(share: float, burst_s: float = 0.0) -> tuple[Losses, Losses]:
-        return Losses(share, burst_s, seed), Losses(share, burst_s, seed + 50)
-
+    changing = tuple((at_s, 4.0 if at_s % (2 * STEP_S) else 16.0)
+                     for at_s in range(0, SECONDS, STEP_S))
     return {
         '16 kbit/s, 4 and back, 50 ms': Scenario(
-            Link(alternating, 50 * MS), 150, 2000, seed=seed),
+            LineSettings(changing, 0.05), 150, 2000, seed=seed),
         '16 kbit/s, 4 and back, 100 ms, reports up to 100 ms late': Scenario(
-            Link(alternating, 100 * MS), 150, 2000, seed=seed, jitter_ns=100 * MS),
+            LineSettings(changing, 0.1), 150, 2000, seed=seed, jitter_s=0.1),
         '16 kbit/s, 4 and back, 50 ms, bytes in flight not bounded': Scenario(
-            Link(alternating, 50 * MS), 150, 2000, seed=seed, windowed=False),
+            LineSettings(changing, 0.05), 150, 2000, seed=seed, windowed=False),
         '16 kbit/s, 200 ms, 5 % loss, ceiling 64': Scenario(
-            Link(lambda _: 2000.0, 200 * MS, *lossy(0.05)), 150, 8000, seed=seed),
+            LineSettings(16.0, 0.2, loss=0.05), 150, 8000, seed=seed),
         '64 kbit/s, 50 ms, 20 % in bursts of 0.25 s': Scenario(
-            Link(lambda _: 8000.0, 50 * MS, *lossy(0.2, 0.25)), 150, 8000, seed=seed),
+            LineSettings(64.0, 0.05, loss=0.2, burst_s=0.25), 150, 8000, seed=seed),
         '2.4 kbit/s, 600 ms, 2 % loss, ceiling 16, report 1 s': Scenario(
-            Link(lambda _: 300.0, 600 * MS, *lossy(0.02)), 60, 2000, 1000 * MS, seed=seed),
+            LineSettings(2.4, 0.6, loss=0.02), 60, 2000, 1000 * MS, seed=seed),
         '16 kbit/s, 100 ms, ceiling 128, idle from 20 to 80 s': Scenario(
-            Link(lambda _: 2000.0, 100 * MS), 150, 16_000, seed=seed,
+            LineSettings(16.0, 0.1), 150, 16_000, seed=seed,
             wants=lambda now_s: 200.0 if 20 < now_s < 80 else 1e9),
     }
 

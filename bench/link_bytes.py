@@ -40,7 +40,7 @@ from gsc_ros.link.session.robot import RobotEndpoint, StreamFacts  # noqa: E402
 from gsc_ros.link.settings import LinkSettings  # noqa: E402
 from gsc_ros.link.transports import open_transport  # noqa: E402
 from gsc_ros.media.sources import open_source  # noqa: E402
-from link_emulator import ip, two_namespaces  # noqa: E402
+from link_namespaces import ip, two_namespaces  # noqa: E402
 
 ETHERNET_BYTES = 14
 ROBOT, BASE = '10.78.0.1', '10.78.0.2'

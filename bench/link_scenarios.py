@@ -27,7 +27,10 @@ import numpy as np  # noqa: E402
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / 'test')]
 
-from link_emulator import Forwarder, Line, LineSettings, Loss  # noqa: E402
+from gsc_ros.link.emulator import Passage  # noqa: E402
+from gsc_ros.link.line_settings import LineSettings  # noqa: E402
+from gsc_ros.link.radio import Radio  # noqa: E402
+from gsc_ros.units import SECOND_NS  # noqa: E402
 from link_rig import (  # noqa: E402
     begin,
     clip_pictures,
@@ -40,11 +43,10 @@ from link_rig import (  # noqa: E402
 from link_scenes import Arrival, faults, Outcome, outcome, Scene, scenes  # noqa: E402
 
 DOMAINS = (98, 99)
-PORTS = (47511, 47510)
-SECOND_NS = 1_000_000_000
+PORT = 47510
 KILL_EVERY_S = 20.0
 SEED = 7   # loses 21 % in the first minute, 1.25 s at a time at most
-SOAK = LineSettings(64.0, 0.1, loss=Loss(0.02))
+SOAK = LineSettings(64.0, 0.1, loss=0.02)
 SOAK_CEILING = 4000
 
 
@@ -67,22 +69,22 @@ class Run:
     link_age_s: float   # median age since the encoder published
     arrivals: list[Arrival]
     decoded: int
-    up: Line
+    up: list[Passage]
     start_ns: int
     end_ns: int
 
 
-def run_scene(scene: Scene, seconds: float, rig: Rig, link: Forwarder, watch: Watch) -> Run:
+def run_scene(scene: Scene, seconds: float, rig: Rig, link: Radio, watch: Watch) -> Run:
     """Start the robot's end of the link anew, then let the link have its way for a while."""
     start_ns = begin(scene, rig, link, watch)
     until(lambda: time.time_ns() > start_ns + seconds * SECOND_NS, '', rig, seconds + 60)
     end_ns = time.time_ns()
-    crossed = outcome(scene, watch.crossings(), link.up, start_ns, end_ns)
-    return Run(scene, outcome(scene, watch.packets, link.up, start_ns, end_ns),
+    crossed = outcome(scene, watch.crossings(), link.logs[0], start_ns, end_ns)
+    return Run(scene, outcome(scene, watch.packets, link.logs[0], start_ns, end_ns),
                crossed.median_age_s,
                [a for a in watch.packets if start_ns <= a.arrived_ns <= end_ns],
                sum(start_ns <= a.arrived_ns <= end_ns for a in watch.pictures),
-               link.up, start_ns, end_ns)
+               link.logs[0], start_ns, end_ns)
 
 
 def scenes_table(runs: list[Run]) -> str:
@@ -108,17 +110,16 @@ def plot_scenes(runs: list[Run], file: Path) -> None:
     figure, axes = plt.subplots(3, len(runs), figsize=(5 * len(runs), 8), squeeze=False,
                                 sharex='col')
     for column, run in zip(axes.T, runs, strict=True):
-        times = np.array([p.at_ns for p in run.up.log]) / 1e9
-        sizes = np.array([p.size for p in run.up.log])
+        times = np.array([p.at_ns for p in run.up]) / 1e9
+        sizes = np.array([p.size for p in run.up])
         grid = np.arange(0, (run.end_ns - run.start_ns) / 1e9, 0.1)
         rate = [sizes[(times > t - 1) & (times <= t)].sum() * 8 / 1000 for t in grid]
         column[0].plot(grid, rate, label='sent in the last second')
-        steps = run.scene.line.steps
-        speeds = [[kbps for at_s, kbps in steps if at_s <= t][-1] for t in grid]
+        speeds = [run.scene.line.kbps_at(round(t * SECOND_NS)) for t in grid]
         column[0].plot(grid, speeds, 'k--', label='link')
         column[0].set(title=run.scene.name, ylabel='kbit/s')
         column[0].legend()
-        column[1].plot(times, [p.queue_ns / 1e9 for p in run.up.log], '.')
+        column[1].plot(times, [p.queue_ns / 1e9 for p in run.up], '.')
         column[1].set(ylabel='wait for the link, s')
         column[2].plot([(a.arrived_ns - run.start_ns) / 1e9 for a in run.arrivals],
                        [(a.arrived_ns - a.stamp_ns) / 1e9 for a in run.arrivals], '.')
@@ -133,7 +134,7 @@ def all_scenes(args: argparse.Namespace) -> None:
     """Run the scenes one after the other on the same nodes."""
     wanted = [scene for number, scene in enumerate(scenes())
               if args.only is None or number in args.only]
-    with joined(args.out / 'logs', DOMAINS, PORTS, pictures_of(args.clips, 1), wanted[0].line,
+    with joined(args.out / 'logs', DOMAINS, PORT, pictures_of(args.clips, 1), wanted[0].line,
                 wanted[0].ceiling, SEED) as parts:
         runs = []
         for scene in wanted:
@@ -214,14 +215,14 @@ def soak(args: argparse.Namespace) -> None:
     """Kill a process at random every 20 s, with two cameras."""
     chance = random.Random(args.seed)
     memory, kills = Memory(), []
-    with joined(args.out / 'logs', DOMAINS, PORTS, pictures_of(args.clips, 2), SOAK, SOAK_CEILING,
+    with joined(args.out / 'logs', DOMAINS, PORT, pictures_of(args.clips, 2), SOAK, SOAK_CEILING,
                 SEED) as (rig, link, watch):
         started_ns = time.time_ns()
         while time.time_ns() < started_ns + args.seconds * SECOND_NS:
             name = chance.choice(list(rig.processes))
             kills.append(kill_one(name, rig, watch, started_ns, memory))
             print(kills[-1], flush=True)
-        busiest = outcome(Scene('', SOAK, SOAK_CEILING), watch.packets, link.up, started_ns,
+        busiest = outcome(Scene('', SOAK, SOAK_CEILING), watch.packets, link.logs[0], started_ns,
                           time.time_ns()).busiest_second
     (args.out / 'soak.json').write_text(json.dumps(
         {'kills': [vars(kill) for kill in kills], 'memory': memory.rows}))

@@ -3,10 +3,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+import math
 import random
 
 from gsc_ros.budget.window import WindowCeiling
+from gsc_ros.link.emulator import Line
+from gsc_ros.link.line_settings import LineSettings
 from gsc_ros.link.rate.congestion import RateController, Report
 from gsc_ros.link.rate.inflight import InFlight
 from gsc_ros.link.rate.pacing import Pacer
@@ -15,42 +18,7 @@ MS = 1_000_000
 TICK_NS = 5 * MS
 LEAST_NS = 30_000 * MS  # the base station remembers the least delay for so long
 SMALL, LARGE = 120, 280  # wire bytes of a datagram
-
-
-@dataclass
-class Losses:
-    """Random loss of a share of all; ``burst_s``: for so long on average, 0: each for itself."""
-
-    share: float
-    burst_s: float = 0.0
-    seed: int = 1
-
-    def __post_init__(self) -> None:
-        """Start in the good state."""
-        self._random = random.Random(self.seed)
-        self._bad = False
-
-    def tick(self) -> None:
-        """Let a tick pass: bursts are a Markov chain of two states."""
-        if self.burst_s and self.share:
-            end = TICK_NS / 1e9 / self.burst_s
-            begin = end * self.share / (1 - self.share)
-            self._bad = self._random.random() < (1 - end if self._bad else begin)
-
-    def lost(self) -> bool:
-        """Whether what passes now is lost."""
-        return self._bad if self.burst_s else self._random.random() < self.share
-
-
-@dataclass
-class Link:
-    """Bytes per second over time, one-way delay, losses each way, room before the bottleneck."""
-
-    speed: Callable[[float], float]
-    delay_ns: int
-    losses: Losses = field(default_factory=lambda: Losses(0))
-    report_losses: Losses = field(default_factory=lambda: Losses(0))
-    room_bytes: int = 1 << 30
+BYTES_PER_KBIT = 125
 
 
 @dataclass
@@ -80,7 +48,10 @@ class _Datagram:
     number: int
     size: int
     left_ns: int
-    arrives_ns: int = 0
+    arrived_ns: int = 0
+
+
+_Reported = tuple[int, Report, int, _Datagram | None]
 
 
 class _Base:
@@ -93,13 +64,13 @@ class _Base:
         self._next_number = self._received = self._lost = self._bytes = 0
         self._reported_ns = 0
 
-    def receive(self, datagram: _Datagram) -> None:
+    def receive(self, datagram: _Datagram, now_ns: int) -> None:
         self._received += 1
         self._bytes += datagram.size
         self._lost += datagram.number - self._next_number
         self._next_number = datagram.number + 1
         self._last = datagram
-        now_ns = datagram.arrives_ns
+        datagram.arrived_ns = now_ns
         # Monotonic queue: the front is the least delay of the last LEAST_NS.
         delay_ns = now_ns - datagram.left_ns
         while self._delays and self._delays[-1][1] >= delay_ns:
@@ -108,31 +79,31 @@ class _Base:
         while now_ns - self._delays[0][0] > LEAST_NS:
             self._delays.popleft()
 
-    def report(self, now_ns: int) -> tuple[Report, int, _Datagram | None] | None:
-        """Report, the highest number seen, and the last datagram, None before it is time."""
+    def report(self, now_ns: int) -> _Reported | None:
+        """When, report, the highest number and the last datagram seen; None before it is time."""
         if now_ns - self._reported_ns < self.period_ns:
             return None
         last = self._last
-        queue_ns = last.arrives_ns - last.left_ns - self._delays[0][1] if last else 0
+        queue_ns = last.arrived_ns - last.left_ns - self._delays[0][1] if last else 0
         report = Report(now_ns - self._reported_ns, self._received, self._lost, self._bytes,
                         queue_ns)
         self._reported_ns = now_ns
         self._received = self._lost = self._bytes = 0
-        return report, self._next_number - 1, last
+        return now_ns, report, self._next_number - 1, last
 
 
 @dataclass
 class Scenario:
-    """Who sends what over which link."""
+    """Who sends what over which line; reports come back with its delay and losses."""
 
-    link: Link
+    line: LineSettings
     floor: int
     ceiling: int
     report_ns: int = 250 * MS
     wants: Callable[[float], float] = lambda _: float('inf')  # bytes per second of the cameras
     windowed: bool = True  # bytes in flight are bounded
-    jitter_ns: int = 0  # reports come late by up to this
-    seed: int = 1  # of datagram sizes and report delays
+    jitter_s: float = 0.0  # reports come late by up to this
+    seed: int = 1
 
 
 def simulate(scenario: Scenario, seconds: float) -> Trace:
@@ -147,58 +118,48 @@ class _Run:
         self.controller = RateController(scenario.floor, scenario.ceiling)
         self.pacer, self.ceiling = Pacer(scenario.floor), WindowCeiling(scenario.ceiling)
         self.flight, self.base = InFlight(), _Base(scenario.report_ns)
-        self.queue: deque[_Datagram] = deque()
-        self.flying: deque[_Datagram] = deque()
-        self.reports: deque[tuple[int, int, int, Report, _Datagram | None]] = deque()
-        self.number, self.credit, self.backlog = 0, 0.0, 0.0
+        line, seed = scenario.line, scenario.seed
+        self.up = Line[_Datagram](replace(line, header_bytes=0), seed, 0)
+        self.down = Line[_Reported](
+            replace(line, kbps=math.inf, jitter_s=scenario.jitter_s), seed + 50, 0)
+        self.number, self.backlog = 0, 0.0
         self.size = LARGE
         self.random = random.Random(scenario.seed)
 
     def run(self, seconds: float) -> Trace:
         for now_ns in range(0, int(seconds * 1e9), TICK_NS):
             now_s = now_ns / 1e9
-            self.scenario.link.losses.tick()
-            self.scenario.link.report_losses.tick()
             arrived = self._arrive(now_ns)
             self._report(now_ns)
             self.controller.on_silence(now_ns)
             self.pacer.change(self.controller.rate)
             sent = self._send(now_ns, now_s)
-            speed = self.scenario.link.speed(now_s)
-            self._serve(now_ns, speed)
-            self._note(now_s, speed, sent, arrived)
+            self._note(now_ns, sent, arrived)
         return self.trace
 
-    def _note(self, now_s: float, speed: float, sent: int, arrived: int) -> None:
+    def _note(self, now_ns: int, sent: int, arrived: int) -> None:
         trace = self.trace
-        trace.time_s.append(now_s)
-        trace.speed.append(speed)
+        trace.time_s.append(now_ns / 1e9)
+        trace.speed.append(self.scenario.line.kbps_at(now_ns) * BYTES_PER_KBIT)
         trace.rate.append(self.controller.rate)
         trace.sent.append(sent)
         trace.arrived.append(arrived)
-        waiting = sum(item.size for item in self.queue) - self.credit
-        trace.queue_s.append(max(0.0, waiting) / speed)
+        trace.queue_s.append(self.up.queue_ns(now_ns) / 1e9)
 
     def _arrive(self, now_ns: int) -> int:
-        total = 0
-        while self.flying and self.flying[0].arrives_ns <= now_ns:
-            datagram = self.flying.popleft()
-            total += datagram.size
-            self.base.receive(datagram)
-        return total
+        datagrams = self.up.arrived(now_ns)
+        for datagram in datagrams:
+            self.base.receive(datagram, now_ns)
+        return sum(datagram.size for datagram in datagrams)
 
     def _report(self, now_ns: int) -> None:
-        link = self.scenario.link
         made = self.base.report(now_ns)
-        if made and not link.report_losses.lost():
-            report, number, last = made
-            late_ns = self.random.randint(0, self.scenario.jitter_ns)
-            self.reports.append((now_ns + link.delay_ns + late_ns, now_ns, number, report, last))
-        while self.reports and self.reports[0][0] <= now_ns:
-            _, made_ns, number, report, last = self.reports.popleft()
+        if made:
+            self.down.offer(made, 0, now_ns)
+        for made_ns, report, number, last in self.down.arrived(now_ns):
             trip_ns = None
             if last and report.received:
-                trip_ns = now_ns - last.left_ns - (made_ns - last.arrives_ns)
+                trip_ns = now_ns - last.left_ns - (made_ns - last.arrived_ns)
             self.controller.on_report(Report(
                 report.interval_ns, report.received, report.lost, report.received_bytes,
                 report.queue_delay_ns, trip_ns), now_ns)
@@ -212,9 +173,7 @@ class _Run:
             self.flight.sent(self.number % (1 << 16), self.size, now_ns)
             self.pacer.sent(self.size, now_ns)
             self.ceiling.sent(self.size, now_ns)
-            waiting = sum(item.size for item in self.queue)
-            if waiting + self.size <= self.scenario.link.room_bytes:
-                self.queue.append(_Datagram(self.number, self.size, now_ns))
+            self.up.offer(_Datagram(self.number, self.size, now_ns), self.size, now_ns)
             self.backlog -= self.size
             total += self.size
             self.number += 1
@@ -227,15 +186,6 @@ class _Run:
         flying = self.flight.bytes(now_ns, self.controller.patience_ns)
         return (not self.scenario.windowed or not flying
                 or flying + self.size <= self.controller.window(now_ns))
-
-    def _serve(self, now_ns: int, speed: float) -> None:
-        self.credit = self.credit + speed * TICK_NS / 1e9 if self.queue else 0.0
-        while self.queue and self.credit >= self.queue[0].size:
-            datagram = self.queue.popleft()
-            self.credit -= datagram.size
-            if not self.scenario.link.losses.lost():
-                datagram.arrives_ns = now_ns + self.scenario.link.delay_ns
-                self.flying.append(datagram)
 
 
 def adaptation_s(trace: Trace, change_s: float, until_s: float) -> float:

@@ -17,11 +17,12 @@ import time
 from typing import Any
 
 from gsc_msgs.msg import SemanticFrame
+from gsc_ros.link.line_settings import LineSettings
+from gsc_ros.link.radio import Radio, UdpEnds
 from gsc_ros.media.images import image_from_picture
 from gsc_ros.media.sources import open_source
 from gsc_ros.nodes.qos import output_qos
 from gsc_ros.runtime.processes import FASTDDS_TRANSPORTS, NodeSpec, ProcessGroup
-from link_emulator import Forwarder, LineSettings, LoopbackEnds
 from link_scenes import Arrival, Scene
 import numpy as np
 import rclpy
@@ -259,24 +260,24 @@ def until(done: Any, what: str, rig: Rig, patience_s: float = PATIENCE_S) -> Non
 
 
 @contextmanager
-def joined(folder: Path, domains: tuple[int, int], ports: tuple[int, int],
+def joined(folder: Path, domains: tuple[int, int], port: int,
            pictures: list[Iterator[np.ndarray]], line: LineSettings, ceiling: int, seed: int
-           ) -> Iterator[tuple[Rig, Forwarder, Watch]]:
+           ) -> Iterator[tuple[Rig, Radio, Watch]]:
     """Run all processes, a camera for each of ``pictures``, until pictures of all arrive."""
     with ExitStack() as stack:
-        ends = LoopbackEnds(*ports)
-        link = stack.enter_context(Forwarder(ends, line, line, seed))
-        urls = [f'udp://127.0.0.1:{remote}?bind=127.0.0.1:{bind}'
-                for remote, bind in zip(ends.ports, ports, strict=True)]
+        base = '127.0.0.1', port
+        ends = UdpEnds(('127.0.0.1', 0), base)
+        link = stack.enter_context(Radio(ends, line, line, seed, keep_log=True))
+        urls = f'udp://127.0.0.1:{ends.port}', 'udp://?bind={}:{}'.format(*base)
         rig = stack.enter_context(Rig(
-            folder, domains, len(pictures), (urls[0], urls[1]),
+            folder, domains, len(pictures), urls,
             robot={'bytes_per_second': ceiling}, base={}, encoder={'max_rate': 3.0}))
         watch = stack.enter_context(watched(domains, pictures, rate_hz=4.0))
         until(lambda: len({a.stream for a in watch.pictures}) == len(pictures), 'picture', rig)
         yield rig, link, watch
 
 
-def begin(scene: Scene, rig: Rig, link: Forwarder, watch: Watch) -> int:
+def begin(scene: Scene, rig: Rig, link: Radio, watch: Watch) -> int:
     """
     Start the robot's end of the link anew; the scene begins when pictures have come again.
 

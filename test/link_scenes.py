@@ -6,7 +6,9 @@ from dataclasses import dataclass
 import itertools
 import statistics
 
-from link_emulator import busiest_second, Line, LineSettings, Loss, SECOND_NS
+from gsc_ros.link.emulator import busiest_second, Passage
+from gsc_ros.link.line_settings import LineSettings
+from gsc_ros.units import SECOND_NS
 
 
 @dataclass(frozen=True)
@@ -32,14 +34,14 @@ class Scene:
 
 def scenes(step_s: float = 30.0) -> list[Scene]:
     """List the scenes; ``step_s`` is how long each speed of the changing link lasts."""
-    changing = [(step * step_s, 4.0 if step % 2 else 16.0) for step in range(20)]
+    changing = tuple((step * step_s, 4.0 if step % 2 else 16.0) for step in range(20))
     return [
         Scene('2.4 kbit/s, 600 ms, 2 % loss',
-              LineSettings(2.4, 0.6, loss=Loss(0.02)), 300, median_age_s=4.0),
+              LineSettings(2.4, 0.6, loss=0.02), 300, median_age_s=4.0),
         Scene('16 kbit/s, 200 ms, 5 % loss',
-              LineSettings(16.0, 0.2, loss=Loss(0.05)), 2000, median_age_s=1.0, rate_hz=1.0),
+              LineSettings(16.0, 0.2, loss=0.05), 2000, median_age_s=1.0, rate_hz=1.0),
         Scene('64 kbit/s, 50 ms, 20 % in bursts of 0.25 s',
-              LineSettings(64.0, 0.05, loss=Loss(0.2, 0.25)), 8000, stall_s=2.0),
+              LineSettings(64.0, 0.05, loss=0.2, burst_s=0.25), 8000, stall_s=2.0),
         Scene(f'16 kbit/s, 4 and back every {step_s:g} s, 100 ms',
               LineSettings(changing, 0.1), 2000, queue_s=2.0, slow=(step_s, 2 * step_s)),
     ]
@@ -69,8 +71,8 @@ class Outcome:
     adapted_s: float | None
 
 
-def outcome(scene: Scene, arrivals: Sequence[Arrival], up: Line, start_ns: int, end_ns: int
-            ) -> Outcome:
+def outcome(scene: Scene, arrivals: Sequence[Arrival], up: Sequence[Passage], start_ns: int,
+            end_ns: int) -> Outcome:
     """Measure a run between two times; what came before belongs to starting up."""
     seen = sorted((a for a in arrivals if start_ns <= a.arrived_ns <= end_ns),
                   key=lambda a: a.arrived_ns)
@@ -80,19 +82,19 @@ def outcome(scene: Scene, arrivals: Sequence[Arrival], up: Line, start_ns: int, 
         len(seen), len(seen) / ((end_ns - start_ns) / SECOND_NS),
         statistics.median(ages), max(ages),
         max(b - a for a, b in itertools.pairwise(times)) / SECOND_NS,
-        busiest_second(up.log), max((p.queue_ns for p in up.log), default=0) / SECOND_NS,
+        busiest_second(up), max((p.queue_ns for p in up), default=0) / SECOND_NS,
         _adapted_s(scene, up))
 
 
-def _adapted_s(scene: Scene, up: Line) -> float | None:
+def _adapted_s(scene: Scene, up: Sequence[Passage]) -> float | None:
     """Seconds from the drop until the queue grew no more, by more than a datagram's time."""
     if scene.slow is None:
         return None
     start_ns, end_ns = (round(at_s * SECOND_NS) for at_s in scene.slow)
-    slow = [p for p in up.log if start_ns <= p.at_ns < end_ns]
+    slow = [p for p in up if start_ns <= p.at_ns < end_ns]
     fullest_ns = max((p.queue_ns for p in slow), default=0)
     largest = max((p.size for p in slow), default=0)
-    kbps = [kbps for at_s, kbps in scene.line.steps if at_s <= scene.slow[0]][-1]
+    kbps = scene.line.kbps_at(start_ns)
     enough_ns = fullest_ns - largest * 8e6 / kbps
     return next((max(0, p.at_ns - start_ns) / SECOND_NS for p in slow if p.queue_ns >= enough_ns),
                 0.0)

@@ -21,7 +21,10 @@ import threading
 import time
 from typing import Any
 
-from link_emulator import Forwarder, LineSettings, loopback_link, Loss, namespace_link, SECOND_NS
+from gsc_ros.link.line_settings import LineSettings
+from gsc_ros.link.radio import Radio, UdpEnds
+from gsc_ros.units import SECOND_NS
+from link_namespaces import namespace_link
 from link_scenes import Arrival, faults, Outcome, outcome, Scene, scenes
 import pytest
 
@@ -111,12 +114,10 @@ class Pair:
 
     def __init__(self, stack: ExitStack, line: LineSettings, ceiling: int, streams: int = 1,
                  base_key: str | None = None, **changes: Any) -> None:
-        bind_robot, bind_base = free_port(), free_port()
-        self.link: Forwarder
-        self.link, ports = stack.enter_context(loopback_link(bind_robot, bind_base, line, line,
-                                                            SEED))
-        urls = [f'udp://127.0.0.1:{port}?bind=127.0.0.1:{bind}'
-                for port, bind in zip(ports, (bind_robot, bind_base), strict=True)]
+        base = '127.0.0.1', free_port()
+        ends = UdpEnds(('127.0.0.1', 0), base)
+        self.link = stack.enter_context(Radio(ends, line, line, SEED, keep_log=True))
+        urls = f'udp://127.0.0.1:{ends.port}', 'udp://?bind={}:{}'.format(*base)
         self.robot = Peer('robot', urls[0], settings(ceiling, **changes), streams)
         if base_key:
             changes['key'] = base_key
@@ -152,7 +153,7 @@ def results() -> Iterator[dict[str, tuple[Scene, Outcome, Pair]]]:
             pair.link.change(scene.line, scene.line)
         time.sleep(SECONDS)  # the run itself
         end_ns = time.time_ns()
-        yield {scene.name: (scene, outcome(scene, pair.base.arrivals, pair.link.up, start_ns,
+        yield {scene.name: (scene, outcome(scene, pair.base.arrivals, pair.link.logs[0], start_ns,
                                            end_ns), pair)
                for scene, pair in zip(SCENES, pairs.values(), strict=True)}
 
@@ -171,14 +172,14 @@ def test_scene(results, name):
 def test_the_base_station_says_little(results, name):
     """Reports take a small part of the link in the other direction."""
     _, _, pair = results[name]
-    sent = sum(passage.size for passage in pair.link.down.log)
+    sent = sum(passage.size for passage in pair.link.logs[1])
     assert 0 < sent / SECONDS < 280
 
 
 def test_either_end_is_killed_and_comes_back():
     """After kill -9 and a new start pictures of both streams come within seconds; key or not."""
     with ExitStack() as stack:
-        pairs = [Pair(stack, LineSettings(64.0, 0.05, loss=Loss(0.02)), 4000, streams=2, key=key,
+        pairs = [Pair(stack, LineSettings(64.0, 0.05, loss=0.02), 4000, streams=2, key=key,
                       floor=500) for key in (None, KEY)]
         for pair in pairs:
             pair.until(2)
@@ -198,7 +199,7 @@ def test_a_wrong_key_lets_nothing_through():
     with ExitStack() as stack:
         pair = Pair(stack, LineSettings(64.0, 0.0), 4000, key=KEY, base_key='18' * 32)
         deadline = time.monotonic() + PATIENCE_S
-        while len(pair.link.up.log) < 4:
+        while len(pair.link.logs[0]) < 4:
             assert time.monotonic() < deadline
             time.sleep(0.05)
         assert pair.base.arrivals == []
@@ -209,7 +210,7 @@ def test_a_wrong_key_lets_nothing_through():
 def test_parity_makes_up_for_lost_fragments():
     """Of pictures in many fragments hardly one arrives over a lossy link without parity."""
     with ExitStack() as stack:
-        line = LineSettings(64.0, 0.02, loss=Loss(0.08))
+        line = LineSettings(64.0, 0.02, loss=0.08)
         plain, coded = (Pair(stack, line, 6000, mtu=200, fec=fec, adapt=False)
                         for fec in ('off', 'on'))
         for pair in (plain, coded):
@@ -222,10 +223,10 @@ def test_parity_makes_up_for_lost_fragments():
 
 def test_between_network_namespaces():
     """The same two processes with no other way to each other, where that is permitted."""
-    line = LineSettings(16.0, 0.1, loss=Loss(0.02))
+    line = LineSettings(16.0, 0.1, loss=0.02)
     try:
         with ExitStack() as stack:
-            link, names, addresses = stack.enter_context(namespace_link(line, line))
+            link, names, addresses = stack.enter_context(namespace_link(line))
             peers = [
                 Peer(side, f'udp://{remote}:7400?bind={local}:7400', settings(2000),
                      prefix=('ip', 'netns', 'exec', name))
@@ -240,6 +241,6 @@ def test_between_network_namespaces():
                 time.sleep(0.05)
             for peer in peers:
                 peer.check()
-            assert len(link.down.log) > 0
+            assert len(link.logs[1]) > 0
     except (PermissionError, FileNotFoundError) as error:
         pytest.skip(f'network namespaces are not permitted here: {error}')

@@ -15,7 +15,7 @@ try:
 except ImportError:
     pytest.skip('gsc_msgs is not built', allow_module_level=True)
 
-from link_emulator import Forwarder  # noqa: E402
+from gsc_ros.link.radio import Radio  # noqa: E402
 from link_rig import (  # noqa: E402
     begin,
     clip_pictures,
@@ -38,14 +38,14 @@ SEED = 7   # as in test_link_emulated.py
 
 
 @pytest.fixture(scope='module')
-def running(tmp_path_factory, request) -> Iterator[tuple[Rig, Forwarder, Watch]]:
+def running(tmp_path_factory, request) -> Iterator[tuple[Rig, Radio, Watch]]:
     """Run all nodes over a link whose line each test sets."""
     try:
         folder = request.getfixturevalue('data_root') / 'val' / 'clips'
         pictures = clip_pictures(folder / 'car-detection.mp4')
     except pytest.skip.Exception:
         pictures = moving_pictures()
-    with joined(tmp_path_factory.mktemp('rig'), DOMAINS, (free_port(), free_port()), [pictures],
+    with joined(tmp_path_factory.mktemp('rig'), DOMAINS, free_port(), [pictures],
                 SCENES[1].line, SCENES[1].ceiling, SEED) as parts:
         yield parts
 
@@ -62,7 +62,7 @@ def test_scene(running, scene):
     start_ns = begin(scene, rig, link, watch)
     time.sleep(SECONDS)  # the run itself
     end_ns = time.time_ns()
-    result = outcome(scene, watch.crossings(), link.up, start_ns, end_ns)
+    result = outcome(scene, watch.crossings(), link.logs[0], start_ns, end_ns)
     offered = sorted(a.arrived_ns for a in watch.offered if start_ns < a.arrived_ns < end_ns)
     pause_s = max(b - a for a, b in itertools.pairwise([start_ns, *offered, end_ns])) / 1e9
     # a busy machine stretches times; bench/link_scenarios.py holds the links' own limits
