@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 import re
+import shutil
 import subprocess
 import sys
 from xml.etree import ElementTree
@@ -22,7 +23,27 @@ def test_manifest_is_valid(manifest):
     parsed = package.parse_package(str(manifest), warnings=warnings)
     parsed.validate(warnings=warnings)
     assert warnings == []
-    assert parsed.version == gsc_ros.__version__
+
+
+@pytest.mark.parametrize('manifest', MANIFESTS, ids=lambda path: path.parent.name)
+def test_one_version_and_its_changes(manifest):
+    version = ElementTree.parse(manifest).getroot().findtext('version')
+    assert version == gsc_ros.__version__
+    changelog = manifest.with_name('CHANGELOG.rst').read_text(encoding='utf-8')
+    assert re.search(rf'^{re.escape(version)} \(\d{{4}}-\d\d-\d\d\)\n-+$', changelog, re.MULTILINE)
+
+
+def test_an_installed_package_knows_its_version(tmp_path):
+    """Without a package.xml beside it: what colcon and pip write when they install."""
+    (tmp_path / 'gsc_ros').mkdir()
+    shutil.copy(ROOT / 'gsc_ros' / '__init__.py', tmp_path / 'gsc_ros')
+    installed = tmp_path / 'gsc_ros-9.8.7.dist-info'
+    installed.mkdir()
+    (installed / 'METADATA').write_text('Name: gsc_ros\nVersion: 9.8.7\n')
+    answer = subprocess.run(
+        [sys.executable, '-c', 'import gsc_ros; print(gsc_ros.__version__)'],
+        cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == '9.8.7'
 
 
 @pytest.mark.parametrize('manifest', MANIFESTS, ids=lambda path: path.parent.name)
