@@ -84,6 +84,11 @@ class Job:
     crispness: float | None = None
 
 
+def _last_clean(job: Job) -> Tensor:
+    """Clean latent (1, C, h, w) of the last picture of a job's camera, which has one."""
+    return cast(Tensor, cast(LastPicture, job.last).clean)
+
+
 class Generator:
     """Plain picture, caption and objects in, regenerated picture out."""
 
@@ -120,32 +125,52 @@ class Generator:
         return [made[i] for i in range(len(jobs))]
 
     def _same_size(self, jobs: Sequence[Job], steps: int | None) -> list[np.ndarray]:
-        prior = self.prior
-        plain = torch.cat([pad_to_tensor(j.plain, prior.stride, self.device) for j in jobs])
-        steps = steps or prior.running.steps
-        # 1. where nothing has changed since the last picture, that one stays
-        makings = [Making(j.seed, steps, j.facts.bpp) for j in jobs]
-        still = [j.last.still(p[None], making) if j.last else None
-                 for j, p, making in zip(jobs, plain, makings, strict=True)]
-        if all(s is not None and bool(s.all()) for s in still):
-            clean = torch.cat([cast(Tensor, cast(LastPicture, j.last).clean) for j in jobs])
+        """
+        Regenerate pictures of one size in one batch; (H, W, 3) uint8 RGB each.
+
+        Between its steps: plain pictures (B, 3, H, W) in -1..1, padded to the prior's stride, and
+        clean latents (B, C, h, w).
+        """
+        plain = torch.cat([pad_to_tensor(j.plain, self.prior.stride, self.device) for j in jobs])
+        steps = steps or self.prior.running.steps
+        # 1. which cells of the latent stay as they were in the camera's last picture
+        makings = [Making(job.seed, steps, job.facts.bpp) for job in jobs]
+        still = [job.last.still(row, making) if job.last else None
+                 for job, row, making in zip(jobs, plain.split(1), makings, strict=True)]
+        # 2. clean latents: the last ones where every cell stays, else from the flow
+        if all(cells is not None and bool(cells.all()) for cells in still):
+            clean = torch.cat([_last_clean(job) for job in jobs])
         else:
             clean = self._flow(jobs, plain, still, steps)
-        for i, job in enumerate(jobs):
+        # 3. each camera remembers what was made, for its next picture
+        for job, row, latent, cells, making in zip(
+                jobs, plain.split(1), clean.split(1), still, makings, strict=True):
             if job.last is not None:
-                job.last.keep(plain[i:i + 1], clean[i:i + 1], still[i], makings[i])
-        # 2. back to pixels, without the decoder's pattern, held to what was sent
-        pictures = prior.to_picture(clean)
-        if prior.running.grid:
-            before = torch.cat([p[None] if j.last is None else cast(Tensor, j.last.plain)
-                                for j, p in zip(jobs, plain, strict=True)])
-            pictures = pictures - grid_pattern(pictures - before, prior.running.grid)
-        return [self._finish(job, picture[None])
-                for job, picture in zip(jobs, pictures, strict=True)]
+                job.last.keep(row, latent, cells, making)
+        # 4. back to pixels, held to what was sent
+        pictures = self._to_pixels(clean, self._made_from(jobs, plain))
+        return [self._finish(job, picture)
+                for job, picture in zip(jobs, pictures.split(1), strict=True)]
+
+    @staticmethod
+    def _made_from(jobs: Sequence[Job], plain: Tensor) -> Tensor:
+        """Plain pictures (B, 3, H, W) that the clean latents stand for, still cells included."""
+        return torch.cat([row if job.last is None else cast(Tensor, job.last.plain)
+                          for job, row in zip(jobs, plain.split(1), strict=True)])
+
+    def _to_pixels(self, clean: Tensor, plain: Tensor) -> Tensor:
+        """Decode clean latents to (B, 3, H, W), without the decoder's repeating pattern."""
+        pictures = self.prior.to_picture(clean)
+        side = self.prior.running.grid
+        return pictures - grid_pattern(pictures - plain, side) if side else pictures
 
     def _flow(self, jobs: Sequence[Job], plain: Tensor, still: Sequence[Tensor | None],
               steps: int) -> Tensor:
-        """Clean latents of a batch of plain pictures (B, 3, H, W)."""
+        """
+        Run the flow from plain pictures (B, 3, H, W) in -1..1 to clean latents (B, C, h, w).
+
+        :param still: per picture, cells (1, 1, h, w) bool that keep their last clean latent.
+        """
         prior = self.prior
         # 1. where the flow starts: the decoded latent plus seeded noise
         latent = prior.to_latent(plain)
@@ -155,12 +180,13 @@ class Generator:
         # 2. along the flow to a clean latent, each step held to what was sent
         height, width = jobs[0].plain.shape[:2]
         correct = Correction(prior, [j.constraint for j in jobs], [
-            None if s is None else (s, cast(Tensor, cast(LastPicture, j.last).clean))
-            for s, j in zip(still, jobs, strict=True)], width, height)
+            None if cells is None else (cells, _last_clean(job))
+            for cells, job in zip(still, jobs, strict=True)], width, height)
         return integrate(prior, start, condition, prior.times(steps, condition),
                          correct if correct.needed else None)
 
     def _finish(self, job: Job, picture: Tensor) -> np.ndarray:
+        """Crop, hold to what was sent, mix with the plain picture: to (H, W, 3) uint8."""
         height, width = job.plain.shape[:2]
         running = self.prior.running
         crispness = running.crispness if job.crispness is None else job.crispness
