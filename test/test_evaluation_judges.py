@@ -6,10 +6,11 @@ import sys
 
 from gsc_ros.codec.errors import InvalidInputError, MissingDependencyError
 from gsc_ros.codec.objects import SceneObject
-from gsc_ros.evaluation.candidates import recall, Words
+from gsc_ros.evaluation.candidates import recall
 from gsc_ros.evaluation.judges.dino import DinoMetric
 from gsc_ros.evaluation.judges.flicker import flicker, still_mask
 from gsc_ros.evaluation.judges.judge import detection, Judge, JudgeSettings, why_missing
+from gsc_ros.scene.watcher import Scene
 import numpy as np
 import pytest
 
@@ -80,11 +81,11 @@ def test_labels_are_read_or_refused(tmp_path: Path) -> None:
 
 
 def test_recall_of_words_and_objects() -> None:
-    robot = Words('a red car on a street', (item(2, 0.1), item(0, 0.6)))
-    sent = Words('a red car', (item(2, 0.1),))
+    robot = Scene('a red car on a street', (item(2, 0.1), item(0, 0.6)))
+    sent = Scene('a red car', (item(2, 0.1),))
     assert recall(sent, robot, [item(2, 0.11), item(0, 0.6), item(7, 0.5)]) == {
         'caption_recall': 0.5, 'object_recall': pytest.approx(1 / 3)}
-    assert recall(Words(), Words(), []) == {'caption_recall': None, 'object_recall': None}
+    assert recall(Scene(), Scene(), []) == {'caption_recall': None, 'object_recall': None}
 
 
 def test_flicker_counts_only_where_the_scene_stands_still(picture: np.ndarray) -> None:

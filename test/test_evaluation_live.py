@@ -12,10 +12,11 @@ from gsc_ros.codec.errors import BudgetError, InvalidInputError
 from gsc_ros.codec.objects import SceneObject
 from gsc_ros.decoder import DecodedPicture
 from gsc_ros.evaluation import instruments
-from gsc_ros.evaluation.candidates import check_codecs, OurCodecs, parse_codec
+from gsc_ros.evaluation.codec_names import check_codecs, parse_codec
 from gsc_ros.evaluation.inputs import Shot
 from gsc_ros.evaluation.judges.judge import JudgeSettings
 from gsc_ros.evaluation.live import LiveSettings, rehearse_clip
+from gsc_ros.evaluation.our_codecs import OurCodecs
 from gsc_ros.evaluation.work import Item, WorkSettings
 from gsc_ros.evaluation.worker import Worker
 from gsc_ros.scene.watcher import Scene

@@ -6,7 +6,8 @@ import io
 
 from gsc_ros.codec.errors import InvalidInputError
 from gsc_ros.evaluation.judges.metrics import psnr
-from gsc_ros.evaluation.peers.stills import code_still, PeerEncoder, PEERS
+from gsc_ros.evaluation.peers.registry import STILLS
+from gsc_ros.evaluation.peers.stills import code_still, PeerEncoder
 import numpy as np
 from PIL import features, Image
 import pytest
@@ -23,11 +24,11 @@ def distance(a: np.ndarray, b: np.ndarray) -> float:
     return -psnr(a, b)
 
 
-@pytest.fixture(params=sorted(PEERS), scope='module')
+@pytest.fixture(params=sorted(STILLS), scope='module')
 def encoder(request: pytest.FixtureRequest, picture: np.ndarray) -> PeerEncoder:
     if request.param.startswith('avif') and not features.check('avif'):
         pytest.skip('this Pillow has no AVIF')
-    return PeerEncoder(PEERS[request.param], picture)
+    return PeerEncoder(STILLS[request.param], picture)
 
 
 def test_never_above_the_ceiling_unless_marked(encoder: PeerEncoder) -> None:
@@ -64,7 +65,7 @@ def test_the_best_scale_is_taken(encoder: PeerEncoder, picture: np.ndarray) -> N
 
 
 def test_files_are_what_any_reader_opens(picture: np.ndarray) -> None:
-    data = PeerEncoder(PEERS['webp'], picture).file(2, 30)
+    data = PeerEncoder(STILLS['webp'], picture).file(2, 30)
     assert Image.open(io.BytesIO(data)).size == (100, 85)
 
 
@@ -74,7 +75,7 @@ def test_ceiling_must_be_positive(encoder: PeerEncoder) -> None:
 
 
 def test_bisection_finds_the_highest_quality_that_fits(picture: np.ndarray) -> None:
-    codec = replace(PEERS['jpeg'], encode=lambda small, quality: bytes(10 * quality))
+    codec = replace(STILLS['jpeg'], encode=lambda small, quality: bytes(10 * quality))
     encoder = PeerEncoder(codec, picture)
     assert encoder.best_quality(1, 557) == 55
     assert encoder.best_quality(1, 10 ** 6) == 95
@@ -107,4 +108,4 @@ def test_jpeg_takes_the_smaller_of_one_scan_and_many(picture: np.ndarray) -> Non
             stream = io.BytesIO()
             small.save(stream, 'JPEG', quality=quality, optimize=True, progressive=progressive)
             sizes.append(len(stream.getvalue()))
-        assert len(PEERS['jpeg'].encode(small, quality)) <= min(sizes)
+        assert len(STILLS['jpeg'].encode(small, quality)) <= min(sizes)

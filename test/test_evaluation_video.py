@@ -10,7 +10,8 @@ from gsc_ros.codec.errors import InvalidInputError, PacketError
 from gsc_ros.evaluation.judges.metrics import psnr
 from gsc_ros.evaluation.peers import access_units
 from gsc_ros.evaluation.peers.clips import code_clip
-from gsc_ros.evaluation.peers.video_codecs import Setting, VIDEO
+from gsc_ros.evaluation.peers.registry import VIDEOS
+from gsc_ros.evaluation.peers.video_codecs import Setting
 from gsc_ros.evaluation.peers.video_search import Link, MAX_DELAY_S, Search
 import numpy as np
 import pytest
@@ -31,12 +32,12 @@ def frames() -> list[np.ndarray]:
     return clip
 
 
-@pytest.fixture(params=sorted(VIDEO))
+@pytest.fixture(params=sorted(VIDEOS))
 def name(request: pytest.FixtureRequest) -> str:
     try:
-        av.Codec(VIDEO[request.param].encoder, 'w')
+        av.Codec(VIDEOS[request.param].encoder, 'w')
     except ValueError:
-        pytest.skip(f'this PyAV has no {VIDEO[request.param].encoder}')
+        pytest.skip(f'this PyAV has no {VIDEOS[request.param].encoder}')
     return str(request.param)
 
 
@@ -71,7 +72,7 @@ def test_what_does_not_fit_is_said(name: str, frames: list[np.ndarray]) -> None:
 
 def test_settings_are_low_delay(name: str, frames: list[np.ndarray]) -> None:
     """One access unit a picture, decodable as it comes: nothing waits for later ones."""
-    codec = VIDEO[name]
+    codec = VIDEOS[name]
     planes = [av.VideoFrame.from_ndarray(f, format='rgb24').to_ndarray(format='yuv420p')
               for f in frames]
     units = codec.encode(planes, Setting(40, FPS))
@@ -87,7 +88,7 @@ def test_coding_leaves_the_thread_as_it_was(name: str, frames: list[np.ndarray])
     planes = [av.VideoFrame.from_ndarray(f, format='rgb24').to_ndarray(format='yuv420p')
               for f in frames[:2]]
     before = scheduling()
-    VIDEO[name].encode(planes, Setting(40, FPS))
+    VIDEOS[name].encode(planes, Setting(40, FPS))
     assert scheduling() == before
 
 
@@ -117,7 +118,7 @@ def test_the_judge_chooses(frames: list[np.ndarray]) -> None:
 def test_the_grid_is_walked_from_two_ends(frames: list[np.ndarray],
                                           monkeypatch: pytest.MonkeyPatch) -> None:
     """From few good pictures the walk ends in a hollow; the best point is at every picture."""
-    search = Search(VIDEO['h264'], frames, FPS, Link(125, overhead_bytes=0), psnr)
+    search = Search(VIDEOS['h264'], frames, FPS, Link(125, overhead_bytes=0), psnr)
     scores = {(2, 8): 3.0, (1, 1): 1.0}
     monkeypatch.setattr(search, 'at', lambda s, d: (scores.get((s, d), 9.0), (s, d)))
     assert search.divisors == [1, 2, 4, 8] and search.scales == [1, 2]

@@ -21,8 +21,9 @@ from gsc_ros.codec.bitstream import unpack
 from gsc_ros.codec.objects import SceneObject
 from gsc_ros.decoder import SemanticDecoder
 from gsc_ros.encoder import SemanticEncoder
-from gsc_ros.evaluation.candidates import OurCodecs, parse_codec
+from gsc_ros.evaluation.codec_names import parse_codec
 from gsc_ros.evaluation.live import LiveSettings, rehearse_clip
+from gsc_ros.evaluation.our_codecs import OurCodecs
 from gsc_ros.media.images import image_from_picture, picture_from_image
 from gsc_ros.nodes.encoder_node import EncoderNode
 from rclpy.parameter import Parameter

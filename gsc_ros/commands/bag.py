@@ -46,8 +46,9 @@ def run(args: argparse.Namespace) -> int:
     """Convert and say what was done; 0 if every picture was readable."""
     from gsc_ros.commands.evaluate import split
     from gsc_ros.evaluation.bags import convert, ConvertSettings
-    from gsc_ros.evaluation.candidates import load_ours, OurCodec
+    from gsc_ros.evaluation.codec_names import OurCodec
     from gsc_ros.evaluation.live import LiveSettings
+    from gsc_ros.evaluation.our_codecs import load_ours
     for name in ('kbps', 'max_rate'):
         if not getattr(args, name) > 0:
             raise InvalidInputError(f'--{name.replace("_", "-")}', getattr(args, name), 'above 0')

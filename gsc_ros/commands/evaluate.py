@@ -124,7 +124,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _plan(args: argparse.Namespace) -> tuple[list[Input], Plan]:
-    from gsc_ros.evaluation.candidates import check_codecs
+    from gsc_ros.evaluation.codec_names import check_codecs
     from gsc_ros.evaluation.engine import Plan
     from gsc_ros.evaluation.inputs_find import as_streams, find_inputs
     from gsc_ros.evaluation.streaming import LiveSettings
@@ -175,7 +175,7 @@ def _settings(args: argparse.Namespace, plan: Plan) -> WorkSettings:
 
 
 def _store(args: argparse.Namespace, plan: Plan, settings: WorkSettings) -> Any:
-    from gsc_ros.evaluation.candidates import parse_codec
+    from gsc_ros.evaluation.codec_names import parse_codec
     from gsc_ros.evaluation.engine import model_fingerprint, row_settings
     from gsc_ros.evaluation.rows import forget, RowStore
     ours = [codec for codec in plan.codecs if parse_codec(codec)]

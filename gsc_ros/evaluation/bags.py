@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from gsc_ros.codec.errors import InvalidInputError
-from gsc_ros.evaluation.candidates import OurCodec, OurCodecs
+from gsc_ros.evaluation.codec_names import OurCodec
 from gsc_ros.evaluation.judges.detection import Detects
 from gsc_ros.evaluation.live import Delivered, live_scenes, LiveSettings, Rehearsal
+from gsc_ros.evaluation.our_codecs import OurCodecs
 from gsc_ros.media import bag_types
 from gsc_ros.media.bag_reader import (
     Bag,

@@ -8,18 +8,12 @@ from itertools import pairwise
 from typing import Any
 
 from gsc_ros.codec.errors import InvalidInputError
-from gsc_ros.evaluation.candidates import (
-    as_table,
-    Candidate,
-    candidate,
-    OurCodec,
-    parse_codec,
-    PEER,
-    SOURCE,
-)
+from gsc_ros.evaluation.candidates import as_table, Candidate, PEER, SOURCE
+from gsc_ros.evaluation.codec_names import OurCodec, parse_codec
 from gsc_ros.evaluation.instruments import add, add_source, Instruments
 from gsc_ros.evaluation.judges.flicker import flicker, still_mask
 from gsc_ros.evaluation.live import Delivered, rehearse_clip
+from gsc_ros.evaluation.our_codecs import candidate
 from gsc_ros.evaluation.work import Item, Result
 from gsc_ros.scene.watcher import Scene
 import numpy as np

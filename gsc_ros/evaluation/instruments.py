@@ -3,16 +3,11 @@ from __future__ import annotations
 
 import io
 
-from gsc_ros.evaluation.candidates import (
-    Candidate,
-    load_ours,
-    OurCodecs,
-    parse_codec,
-    recall,
-    SOURCE,
-)
+from gsc_ros.evaluation.candidates import Candidate, recall, SOURCE
+from gsc_ros.evaluation.codec_names import parse_codec
 from gsc_ros.evaluation.inputs import Shot
 from gsc_ros.evaluation.judges.judge import Judge
+from gsc_ros.evaluation.our_codecs import load_ours, OurCodecs
 from gsc_ros.evaluation.rows import Row
 from gsc_ros.evaluation.work import Item, Result, WorkSettings
 from gsc_ros.scene.watcher import Scene

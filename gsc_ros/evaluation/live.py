@@ -9,7 +9,8 @@ from typing import Generic, TYPE_CHECKING
 
 from gsc_ros.codec.errors import GscError
 from gsc_ros.codec.objects import SceneObject
-from gsc_ros.evaluation.candidates import Clock, OurCodec, OurCodecs
+from gsc_ros.evaluation.codec_names import OurCodec
+from gsc_ros.evaluation.our_codecs import Clock, OurCodecs
 from gsc_ros.link.feedback import Feedback
 from gsc_ros.parameters.tables import ENCODER
 from gsc_ros.receiver import Receiver, Refused, Shown, View

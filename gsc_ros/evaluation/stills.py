@@ -1,7 +1,8 @@
 """A picture on its own, at bits per pixel."""
 from __future__ import annotations
 
-from gsc_ros.evaluation.candidates import Candidate, parse_codec, peer_still, SOURCE
+from gsc_ros.evaluation.candidates import Candidate, peer_still, SOURCE
+from gsc_ros.evaluation.codec_names import parse_codec
 from gsc_ros.evaluation.instruments import add, add_source, Instruments, pixels
 from gsc_ros.evaluation.work import Item, Result
 from gsc_ros.scene.watcher import Scene

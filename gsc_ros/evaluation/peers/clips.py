@@ -12,8 +12,9 @@ import time
 
 from gsc_ros.codec.errors import InvalidInputError
 from gsc_ros.evaluation.judges.metrics import psnr
+from gsc_ros.evaluation.peers.registry import VIDEOS
 from gsc_ros.evaluation.peers.stills import Distance
-from gsc_ros.evaluation.peers.video_codecs import MIN_SIDE, VIDEO
+from gsc_ros.evaluation.peers.video_codecs import MIN_SIDE
 from gsc_ros.evaluation.peers.video_search import Link, MAX_DELAY_S, OVERHEAD_BYTES, Search, Trial
 import numpy as np
 
@@ -69,15 +70,15 @@ def code_clip(name: str, frames: Sequence[np.ndarray], fps: float, kbps: float, 
     :param distance: smaller is nearer; chooses the setting on some pictures (PSNR if None).
     """
     _check(name, frames, fps, kbps)
-    search = Search(VIDEO[name], frames, fps, Link(kbps * 125, overhead_bytes),
-                     distance or _minus_psnr)
+    search = Search(VIDEOS[name], frames, fps, Link(kbps * 125, overhead_bytes),
+                    distance or _minus_psnr)
     best = search.best()
     return _measured(search, best, clock)
 
 
 def _check(name: str, frames: Sequence[np.ndarray], fps: float, kbps: float) -> None:
-    if name not in VIDEO:
-        raise InvalidInputError('video codec', name, sorted(VIDEO))
+    if name not in VIDEOS:
+        raise InvalidInputError('video codec', name, sorted(VIDEOS))
     if not fps > 0 or not kbps > 0:
         raise InvalidInputError('fps and kbps', (fps, kbps), 'above 0')
     shapes = {(f.shape, str(f.dtype)) for f in frames}

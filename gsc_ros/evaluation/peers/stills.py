@@ -7,11 +7,10 @@ import time
 
 from gsc_ros.codec.errors import InvalidInputError
 from gsc_ros.evaluation.judges.metrics import psnr
-from gsc_ros.evaluation.peers.still_codecs import Codec, PEERS
+from gsc_ros.evaluation.peers.registry import STILLS
+from gsc_ros.evaluation.peers.still_codec import StillCodec
 import numpy as np
 from PIL import Image
-
-__all__ = ['code_still', 'Distance', 'PeerDetail', 'PeerEncoder', 'PeerResult', 'PEERS', 'SCALES']
 
 SCALES = (1, 2, 4, 8)
 Distance = Callable[[np.ndarray, np.ndarray], float]
@@ -46,16 +45,16 @@ def code_still(name: str, picture: np.ndarray, max_bytes: int, *,
 
     Ceilings share their work where one picture (the same array) is asked for again.
 
-    :param name: a key of ``PEERS``.
+    :param name: a key of ``STILLS``.
     :param picture: uint8 (H, W, 3).
     :param distance: smaller is nearer; chooses the scale (PSNR if None).
     :raises InvalidInputError: if the name is unknown or the picture is too small for the codec.
     """
-    if name not in PEERS:
-        raise InvalidInputError('picture codec', name, sorted(PEERS))
+    if name not in STILLS:
+        raise InvalidInputError('picture codec', name, sorted(STILLS))
     encoder = _LATEST.get(name)
     if encoder is None or encoder.picture is not picture:
-        _LATEST[name] = encoder = PeerEncoder(PEERS[name], picture, clock)
+        _LATEST[name] = encoder = PeerEncoder(STILLS[name], picture, clock)
     return encoder.best(max_bytes, distance or _minus_psnr)
 
 
@@ -66,8 +65,13 @@ def _minus_psnr(picture: np.ndarray, reference: np.ndarray) -> float:
 class PeerEncoder:
     """One picture's encodings by one codec; ceilings share the work."""
 
-    def __init__(self, codec: Codec, picture: np.ndarray, clock: Clock = time.perf_counter
+    def __init__(self, codec: StillCodec, picture: np.ndarray, clock: Clock = time.perf_counter
                  ) -> None:
+        """
+        Shrink a picture, uint8 (H, W, 3) RGB, by every factor of ``SCALES`` that the codec takes.
+
+        :raises InvalidInputError: if it takes none.
+        """
         self.codec, self.picture, self._clock = codec, picture, clock
         height, width = picture.shape[:2]
         unit = codec.side_multiple

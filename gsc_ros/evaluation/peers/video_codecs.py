@@ -43,16 +43,30 @@ class Setting:
 
 @dataclass(frozen=True)
 class VideoCodec:
-    """An encoder of the ffmpeg libraries and how a live sender would set it."""
+    """
+    An encoder of the ffmpeg libraries and how a live sender would set it.
+
+    :param name: on the command line and in rows.
+    :param title: what tables call it.
+    :param encoder: of ffmpeg, as ``decoder``.
+    :param factors: of the constant rate factor, finest first.
+    :param options: of the encoder, for a setting.
+    :param clean: takes an access unit and leaves out what no receiver needs.
+    :param payload: bytes of an access unit's slices alone.
+    :param min_capped_side: smaller pictures have no rate control.
+    :param by_default: whether ``gsc evaluate`` measures it where no codecs are named.
+    """
 
     name: str
+    title: str
     encoder: str
     decoder: str
-    factors: range                              # of the constant rate factor, finest first
+    factors: range
     options: Callable[[Setting], dict[str, str]]
-    clean: Callable[[bytes], bytes]             # leaves out what no receiver needs
+    clean: Callable[[bytes], bytes]
     payload: Callable[[bytes], int]
-    min_capped_side: int = MIN_SIDE             # smaller pictures have no rate control
+    min_capped_side: int = MIN_SIDE
+    by_default: bool = True
 
     def encode(self, planes: Sequence[np.ndarray], setting: Setting) -> list[bytes]:
         """
@@ -150,10 +164,9 @@ def _unchanged(data: bytes) -> bytes:
     return data
 
 
-H264 = VideoCodec('h264', 'libx264', 'h264', range(12, 52), _x264, access_units.without_notes,
-                  access_units.h264_payload)
-H265 = VideoCodec('h265', 'libx265', 'hevc', range(12, 52), _x265, _unchanged,
+H264 = VideoCodec('h264', 'H.264', 'libx264', 'h264', range(12, 52), _x264,
+                  access_units.without_notes, access_units.h264_payload)
+H265 = VideoCodec('h265', 'H.265', 'libx265', 'hevc', range(12, 52), _x265, _unchanged,
                   access_units.h265_payload)
-AV1 = VideoCodec('av1', 'libsvtav1', 'libdav1d', range(12, 64), _svtav1,
+AV1 = VideoCodec('av1', 'AV1', 'libsvtav1', 'libdav1d', range(12, 64), _svtav1,
                  access_units.without_delimiters, access_units.av1_payload, min_capped_side=64)
-VIDEO = {codec.name: codec for codec in (H264, H265, AV1)}

@@ -1,14 +1,16 @@
 """x265 intra pictures as a peer: full headers, one Annex B access unit a picture."""
 from __future__ import annotations
 
+from dataclasses import replace
+
 import av
+from gsc_ros.evaluation.peers.access_units import h265_payload
+from gsc_ros.evaluation.peers.still_codec import StillCodec
 import numpy as np
 from PIL import Image
 
 MAX_QP = 51
 MIN_SIDE = 32
-# H.265 table 7-1: slice segments are types 0..31, parameter sets and SEI lie above.
-_FIRST_NON_SLICE = 32
 
 
 def encode(picture: Image.Image, quality: int) -> bytes:
@@ -35,10 +37,7 @@ def decode(data: bytes) -> np.ndarray:
     return frames[0].to_ndarray(format='rgb24')
 
 
-def payload(data: bytes) -> int:
-    """Bytes of the slices alone: what a receiver that has the headers needs."""
-    size = 0
-    for unit in data.replace(b'\0\0\0\1', b'\0\0\1').split(b'\0\0\1')[1:]:
-        if unit[0] >> 1 & 0x3F < _FIRST_NON_SLICE:
-            size += len(unit)
-    return size
+X265 = StillCodec('x265', 'x265 intra', range(MAX_QP + 1), encode, decode, h265_payload,
+                  side_multiple=2, min_side=MIN_SIDE)
+X265_PAYLOAD = replace(X265, name='x265-payload', title='x265 intra, payload only',
+                       counted='payload', by_default=False)

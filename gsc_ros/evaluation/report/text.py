@@ -6,13 +6,11 @@ import csv
 from pathlib import Path
 from typing import Any
 
+from gsc_ros.evaluation.peers.registry import PEERS
 from gsc_ros.evaluation.report.figures import FIGURES, MEANS, POOLED
 from gsc_ros.evaluation.report.rows import ALL, is_ours, UNITS
 
 Table = dict[str, Any]
-NAMES = {'jpeg': 'JPEG', 'webp': 'WebP', 'avif': 'AVIF', 'avif-payload': 'AVIF, payload only',
-         'x265': 'x265 intra', 'x265-payload': 'x265 intra, payload only',
-         'h264': 'H.264', 'h265': 'H.265', 'av1': 'AV1', 'gsc': 'gsc, default'}
 _NOTES = """
 Bytes are those of real files and packets, decoded again; peers at their best scale (and picture
 rate), whole files with their containers, "payload" without. "too large": pictures whose smallest
@@ -24,9 +22,10 @@ get there at its highest measured rate, "< 2.0x" that it is there at its lowest 
 
 
 def name_of(codec: str) -> str:
-    """Return what a reader calls a codec."""
-    return NAMES.get(codec) or (f'gsc, {codec[4:].replace("-", ", ")}' if is_ours(codec)
-                                else codec)
+    """Return what a reader calls a codec: 'gsc, plain' for 'gsc-plain', a peer's title."""
+    if is_ours(codec):
+        return f'gsc, {codec[4:].replace("-", ", ") or "default"}'
+    return PEERS[codec].title if codec in PEERS else codec
 
 
 def written(interval: Table | None, key: str, sign: bool = False) -> str:
