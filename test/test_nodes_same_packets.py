@@ -2,7 +2,6 @@
 # ruff: noqa: E402 (these imports come after the check that they are there)
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
 import os
 from typing import Any
@@ -21,15 +20,18 @@ from gsc_ros.codec.bitstream import unpack
 from gsc_ros.codec.objects import SceneObject
 from gsc_ros.decoder import SemanticDecoder
 from gsc_ros.encoder import SemanticEncoder
+from gsc_ros.evaluation import live
 from gsc_ros.evaluation.codec_names import parse_codec
 from gsc_ros.evaluation.live import LiveSettings, rehearse_clip
 from gsc_ros.evaluation.our_codecs import OurCodecs
-from gsc_ros.media.images import image_from_picture, picture_from_image
+from gsc_ros.link.feedback import Feedback
+from gsc_ros.media.images import image_from_picture
 from gsc_ros.nodes.encoder_node import EncoderNode
+from gsc_ros.sender import Sender
 from rclpy.parameter import Parameter
 from std_msgs.msg import Header
 
-KBPS, FPS, RTT_S = 8.0, 10, 1.0
+KBPS, FPS = 8.0, 10
 TIMES = [i * SECOND_NS // FPS for i in range(30)]
 PICTURES = [picture(i // 4, 96, 128) for i in range(len(TIMES))]
 OBJECTS = [SceneObject(2, 0.9, (0.1, 0.2, 0.5, 0.75))]
@@ -56,53 +58,63 @@ def node(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Iterator[EncoderNode
     rclpy.try_shutdown()
 
 
-def sent_by_node(node: EncoderNode) -> list[bytes]:
-    """Turn the node's clock by hand, and speak for the link as the evaluation does."""
-    assert node._worker and node._scenes and node._sender
+class Tape(Sender[Any]):
+    """A sender that writes down what it is told, and when it is asked."""
+
+    events: list[tuple[str, Any, int]] = []
+
+    def offer(self, camera: str, frame: Any) -> None:
+        self.events.append(('offer', frame.tag, 0))
+        super().offer(camera, frame)
+
+    def tell(self, camera: str, feedback: Feedback, now_ns: int) -> None:
+        self.events.append(('tell', feedback, now_ns))
+        super().tell(camera, feedback, now_ns)
+
+    def next_turn(self, now_ns: int) -> Any:
+        self.events.append(('turn', None, now_ns))
+        return super().next_turn(now_ns)
+
+
+def message(feedback: Feedback) -> StreamFeedback:
+    limits = feedback.limits
+    return StreamFeedback(
+        acknowledged=list(feedback.acknowledged), refresh=feedback.refresh,
+        bytes_per_second=limits.bytes_per_second, overhead_bytes=limits.overhead_bytes,
+        fragment_bytes=limits.fragment_bytes, quality=1.0, roi=[0.0, 0.0, 1.0, 1.0])
+
+
+def replayed(node: EncoderNode, events: list[tuple[str, Any, int]]) -> list[bytes]:
+    """Have the node live through what the evaluation's sender did, its clock turned by hand."""
+    assert node._worker and node._scenes
     node._worker.stop()
     node._scenes.stop()
-    sent: list[bytes] = []
-    acknowledgements: deque[tuple[int, int]] = deque()
     camera, = node._cameras.values()
-    clock = {'now': 0}
-    node.now_ns = lambda: clock['now']
-
-    def publish(frame: Any) -> None:
-        sent.append(bytes(frame.data))
-        acknowledgements.append((clock['now'] + int(RTT_S * SECOND_NS), unpack(sent[-1]).sequence))
-
-    camera.frames.publish = publish
-    for shown, start_ns, end_ns in zip(PICTURES, TIMES, [*TIMES[1:], TIMES[-1] + 1], strict=True):
-        clock['now'] = start_ns
-        node._on_picture(camera, image_from_picture(shown, Header()))
-        while clock['now'] < end_ns:
-            heard = []
-            while acknowledgements and acknowledgements[0][0] <= clock['now']:
-                heard.append(acknowledgements.popleft()[1])
-            node._on_feedback(camera, StreamFeedback(
-                acknowledged=heard, quality=1.0, roi=[0.0, 0.0, 1.0, 1.0]))
-            before = len(sent)
+    sent: list[bytes] = []
+    camera.frames.publish = lambda frame: sent.append(bytes(frame.data))
+    for kind, what, now_ns in events:
+        node.now_ns = lambda now_ns=now_ns: now_ns
+        if kind == 'offer':
+            node._on_picture(camera, image_from_picture(PICTURES[what], Header()))
+        elif kind == 'tell':
+            node._on_feedback(camera, message(what))
+        else:
             node._step()
             while node._scenes.look():
                 pass
-            if len(sent) > before:
-                continue
-            if node._sender.next_ns is None:
-                break
-            clock['now'] = max(clock['now'] + 1_000_000, node._sender.next_ns)
     return sent
 
 
-def test_node_and_evaluation_send_the_same_packets(node: EncoderNode) -> None:
-    live = LiveSettings(rtt_s=RTT_S)
+def test_node_and_evaluation_send_the_same_packets(node: EncoderNode,
+                                                   monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, 'Sender', Tape)
+    monkeypatch.setattr(Tape, 'events', [])
     ours = OurCodecs({'auto': SemanticEncoder('hevc')}, SemanticDecoder(), describe)
     codec = parse_codec('gsc-plain')
     assert codec is not None
-    rehearsed = [one.outgoing.data for one in
-                 rehearse_clip(ours, [codec], PICTURES, TIMES, KBPS, live)]
-    sent = sent_by_node(node)
-    assert len(sent) >= 5
-    assert any(unpack(data).reference is not None for data in sent)
-    assert any(unpack(data).objects for data in sent)
-    assert sent == rehearsed
-    assert picture_from_image(image_from_picture(PICTURES[0], Header())).shape == (96, 128, 3)
+    run = rehearse_clip(ours, [codec], PICTURES, TIMES, KBPS, LiveSettings())
+    rehearsed = [one.outgoing.data for one in run.sent]
+    assert len(rehearsed) >= 5
+    assert any(unpack(data).reference is not None for data in rehearsed)
+    assert any(unpack(data).objects for data in rehearsed)
+    assert replayed(node, Tape.events) == rehearsed

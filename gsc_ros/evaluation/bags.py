@@ -4,12 +4,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TYPE_CHECKING
 
 from gsc_ros.codec.errors import InvalidInputError
 from gsc_ros.evaluation.codec_names import OurCodec
 from gsc_ros.evaluation.judges.detection import Detects
-from gsc_ros.evaluation.live import Delivered, live_scenes, LiveSettings, Rehearsal
+from gsc_ros.evaluation.live import Key, live_scenes, LiveSettings, Rehearsal
 from gsc_ros.evaluation.our_codecs import OurCodecs
 from gsc_ros.media import bag_types
 from gsc_ros.media.bag_reader import (
@@ -23,14 +23,19 @@ from gsc_ros.media.bag_reader import (
 from gsc_ros.media.packet_bag import STORAGE
 from gsc_ros.parameters import topics as names
 from gsc_ros.receiver import Receiver, View
-from gsc_ros.sender import Frame, Sender
+from gsc_ros.sender import Frame, Outgoing, Sender
+from gsc_ros.units import SECOND_NS
 import numpy as np
 from rosbags.interfaces import MessageDefinitionFormat
 from rosbags.rosbag2 import Writer
 from rosbags.typesys import TypesysError
 from tqdm import tqdm
 
+if TYPE_CHECKING:
+    from gsc_ros.decoder import DecodedPicture
+
 _OURS = 'gsc'
+_UNDER_WAY_NS = 2 * SECOND_NS    # what is under way when the source ends still arrives
 
 
 @dataclass(frozen=True)
@@ -110,14 +115,18 @@ class _Target:
         """Write a message of the source as it is."""
         self._write(message.topic.name, message.time_ns, message.data)
 
-    def add(self, one: Delivered[Message], detector: Detects | None) -> None:
-        """Write a packet and what the base station makes of it."""
-        message, decoded = one.outgoing.tag, one.shown[_OURS]
-        outputs = self._outputs[message.topic.name]
-        header = read_message(message.data, message.topic.kind).header
+    def add_packet(self, outgoing: Outgoing[Message], time_ns: int) -> None:
+        """Write a packet as it leaves the robot."""
+        outputs = self._outputs[outgoing.tag.topic.name]
+        self._write(outputs.packets, time_ns,
+                    bag_types.frame(_header(outgoing.tag), outgoing.data))
+
+    def add_picture(self, message: Message, decoded: DecodedPicture, detector: Detects | None,
+                    time_ns: int) -> None:
+        """Write what the base station makes of a packet, when it shows it."""
+        outputs, header = self._outputs[message.topic.name], _header(message)
         height, width = decoded.plain.shape[:2]
         written = {
-            outputs.packets: bag_types.frame(header, one.outgoing.data),
             outputs.decoded.picture: bag_types.image(header, decoded.picture),
             outputs.decoded.plain: bag_types.image(header, decoded.plain),
             outputs.decoded.caption: bag_types.string(decoded.caption),
@@ -130,7 +139,7 @@ class _Target:
             written[outputs.detected.detections] = bag_types.detection_array(header, found, width,
                                                                              height)
         for topic, data in written.items():
-            self._write(topic, one.sent_ns, data)
+            self._write(topic, time_ns, data)
 
     def _write(self, topic: str, time_ns: int, data: bytes) -> None:
         self._writer.write(self._connections[topic], time_ns, data)
@@ -143,7 +152,8 @@ def convert(source: Path, target: Path, ours: OurCodecs, detector: Detects | Non
     Copy a bag and add packets, decoded and plain pictures, captions, objects and detections.
 
     Pictures are sent as by the encoder node: all cameras share ``kbps``. What is added keeps the
-    header of its picture and stands at the time when its packet is sent.
+    header of its picture; packets stand at the time when they are sent, decoded pictures when
+    they are shown.
 
     :param target: a folder that does not exist yet.
     :param wanted: picture topics to send; none: every camera.
@@ -165,45 +175,63 @@ def convert(source: Path, target: Path, ours: OurCodecs, detector: Detects | Non
             writer.close()
 
 
+def _header(message: Message) -> Any:
+    return read_message(message.data, message.topic.kind).header
+
+
 def _robot_and_base(ours: OurCodecs, cameras: list[str], settings: ConvertSettings
                     ) -> Rehearsal[Message]:
     codec = OurCodec(_OURS, next(iter(ours.encoders)), True, 'default')
     scenes = live_scenes(ours, codec)
     sender: Sender[Message] = Sender(ours.encoders[codec.coder], dict.fromkeys(cameras, 1.0),
                                      settings.live.sender(settings.kbps), scenes)
-    receiver: Receiver[Message] = Receiver(ours.decoder, cameras)
-    return Rehearsal(sender, {_OURS: (receiver, View())}, scenes, settings.live.rtt_s, ours.clock)
+    receiver: Receiver[Key] = Receiver(ours.decoder, cameras)
+    return Rehearsal(sender, {_OURS: (receiver, View())}, scenes,
+                     settings.live.link(settings.kbps, cameras), ours.clock)
 
 
 def _convert(bag: Bag, target: _Target, rehearsal: Rehearsal[Message],
              detector: Detects | None) -> Converted:
-    """Copy message by message; between two of them the robot sends what it may."""
-    done = Converted(left_out=target.left_out)
+    """Copy message by message; between two of them robot, link and base station go on."""
+    run = _Run(target, rehearsal, detector, Converted(left_out=target.left_out))
     counts = [topic.count for topic in bag.topics]
     total = None if None in counts else sum(count for count in counts if count is not None)
-    now_ns: int | None = None
     with tqdm(total=total, unit=' messages', mininterval=1) as bar:
         for message in bag.messages(target.copied):
-            _send(target, rehearsal, detector, done, (now_ns or message.time_ns, message.time_ns))
-            now_ns = message.time_ns
+            run.until(message.time_ns)
             target.copy(message)
-            done.copied += 1
+            run.done.copied += 1
             if message.topic.name in rehearsal.cameras:
                 rehearsal.offer(message.topic.name, Frame(partial(_read, message), message))
             bar.update()
-    if now_ns is not None:
-        _send(target, rehearsal, detector, done, (now_ns, now_ns + 1))
-    done.bad_pictures += [f'{message.topic.name} at {message.time_ns}: {error}'
-                          for message, error in rehearsal.failed]
-    return done
+    run.until(run.now_ns + _UNDER_WAY_NS)
+    run.done.bad_pictures += [f'{message.topic.name} at {message.time_ns}: {error}'
+                              for message, error in rehearsal.failed]
+    return run.done
 
 
-def _send(target: _Target, rehearsal: Rehearsal[Message], detector: Detects | None,
-          done: Converted, span_ns: tuple[int, int]) -> None:
-    for one in rehearsal.advance(*span_ns):
-        target.add(one, detector)
-        done.sent += 1
-        done.sent_bytes += len(one.outgoing.data)
+class _Run:
+    """Moves the rehearsal's clock, which starts at 0, along the bag's and writes what happens."""
+
+    def __init__(self, target: _Target, rehearsal: Rehearsal[Message], detector: Detects | None,
+                 done: Converted) -> None:
+        self.done, self.now_ns = done, 0
+        self._target, self._rehearsal, self._detector = target, rehearsal, detector
+        self._first_ns: int | None = None
+
+    def until(self, time_ns: int) -> None:
+        """Let time pass until ``time_ns`` of the bag."""
+        if self._first_ns is None:
+            self._first_ns = self.now_ns = time_ns
+        for _, shown in self._rehearsal.advance(self.now_ns - self._first_ns,
+                                                time_ns - self._first_ns):
+            self._target.add_picture(shown.sent.outgoing.tag, shown.decoded, self._detector,
+                                     shown.shown_ns + self._first_ns)
+        for sent in self._rehearsal.sent[self.done.sent:]:
+            self._target.add_packet(sent.outgoing, sent.sent_ns + self._first_ns)
+            self.done.sent += 1
+            self.done.sent_bytes += len(sent.outgoing.data)
+        self.now_ns = max(self.now_ns, time_ns)
 
 
 def _read(message: Message) -> np.ndarray:

@@ -12,7 +12,7 @@ from gsc_ros.evaluation.candidates import as_table, Candidate, PEER, SOURCE
 from gsc_ros.evaluation.codec_names import OurCodec, parse_codec
 from gsc_ros.evaluation.instruments import add, add_source, Instruments
 from gsc_ros.evaluation.judges.flicker import flicker, still_mask
-from gsc_ros.evaluation.live import Delivered, rehearse_clip
+from gsc_ros.evaluation.live import ClipRun, OnScreen, rehearse_clip
 from gsc_ros.evaluation.our_codecs import candidate
 from gsc_ros.evaluation.work import Item, Result
 from gsc_ros.scene.watcher import Scene
@@ -123,42 +123,42 @@ def _ours(tools: Instruments, item: Item, segment: _Segment) -> Iterator[tuple[f
         if codec is not None and target is not None:
             groups.setdefault((target, codec.packing), []).append(codec)
     for (target, _), codecs in groups.items():
-        delivered = list(rehearse_clip(tools.ours, codecs, segment.frames, segment.times_ns,
-                                       target, tools.settings.live))
-        if not delivered:
+        run = rehearse_clip(tools.ours, codecs, segment.frames, segment.times_ns, target,
+                            tools.settings.live)
+        if not all(run.screens.values()):
             raise InvalidInputError('--kbps', f'{target:g}', 'enough for one packet of '
                                     f'{item.shots[0].where}')
         for codec in codecs:
-            yield target, _seen(tools, segment, codec, delivered)
+            yield target, _seen(tools, segment, codec, run)
 
 
-def _seen(tools: Instruments, segment: _Segment, codec: OurCodec,
-          delivered: Sequence[Delivered[int]]) -> Shown:
+def _seen(tools: Instruments, segment: _Segment, codec: OurCodec, run: ClipRun) -> Shown:
     """Collect what one codec shows at the judged instants, and what it cost."""
-    made = {one.outgoing.tag: candidate(codec, one.shown[codec.name], one.encode_s,
-                                        one.decode_s[codec.name]) for one in delivered}
-    # 1. on the screen at each frame's time: the newest picture by then
-    screen = _newest(segment, delivered)
-    pictures = [made[one.outgoing.tag].picture for one in screen]
+    shown = run.screens[codec.name]
+    made = {one.sent.outgoing.tag: candidate(codec, one.decoded, one.sent.encode_s, one.decode_s)
+            for one in shown}
+    # 1. on the screen at each frame's time: the newest picture that has crossed by then
+    screen = _newest(segment, shown)
+    pictures = [made[one.sent.outgoing.tag].picture for one in screen]
     # 2. of each judged instant: that picture, with the bytes of all that were sent in its share
     candidates = []
     for at, share in zip(segment.judged, segment.shares, strict=True):
-        sent = [made[index] for index in share if index in made]
-        candidates.append(replace(made[screen[at].outgoing.tag],
-                                  size=sum(one.size for one in sent),
-                                  payload=sum(one.payload for one in sent)))
+        packets = [sent.outgoing.packet for sent in run.sent if sent.outgoing.tag in share]
+        candidates.append(replace(
+            made[screen[at].sent.outgoing.tag], size=sum(packet.size for packet in packets),
+            payload=sum(len(p.latent) + len(p.caption) + len(p.objects) for p in packets)))
     # 3. of the whole segment
     overhead = tools.settings.live.overhead_bytes
-    return Shown(candidates, [screen[at].outgoing.scene for at in segment.judged],
-                 [at - screen[at].outgoing.tag for at in segment.judged],
-                 _flickers(segment, pictures), len(delivered),
-                 sum(len(one.outgoing.data) + overhead for one in delivered), {})
+    return Shown(candidates, [screen[at].sent.outgoing.scene for at in segment.judged],
+                 [at - screen[at].sent.outgoing.tag for at in segment.judged],
+                 _flickers(segment, pictures), len(shown),
+                 sum(len(one.outgoing.data) + overhead for one in run.sent), {})
 
 
-def _newest(segment: _Segment, delivered: Sequence[Delivered[int]]) -> list[Delivered[int]]:
-    """Return the newest picture sent by each frame's time; before the first: the first."""
-    sent_ns = [one.sent_ns for one in delivered]
-    return [delivered[max(bisect_right(sent_ns, time_ns) - 1, 0)] for time_ns in segment.times_ns]
+def _newest(segment: _Segment, shown: Sequence[OnScreen[int]]) -> list[OnScreen[int]]:
+    """Return what is shown at each frame's time; before the first picture: that one."""
+    times_ns = [one.shown_ns for one in shown]
+    return [shown[max(bisect_right(times_ns, time_ns) - 1, 0)] for time_ns in segment.times_ns]
 
 
 def _flickers(segment: _Segment, screen: Sequence[np.ndarray]) -> list[float | None]:
