@@ -13,7 +13,7 @@ torch = pytest.importorskip('torch')
 from gsc_ros.models.mean import coding_facts, MeanConfig, MeanPredictor, to_size  # noqa: E402
 from gsc_ros.training import pretrained  # noqa: E402
 from gsc_ros.training.degrade import code_small  # noqa: E402
-from gsc_ros.training.losses import charbonnier, flat_excess, flatness, high_pass  # noqa: E402
+from gsc_ros.training.losses import charbonnier, flat_excess, flatness, high_pass, pattern_excess  # noqa: E402
 from torch import Tensor  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 
@@ -111,6 +111,19 @@ def test_grain_costs_where_the_source_is_flat_only() -> None:
     assert 0.01 < float(in_flat) < 0.03 and float(in_rough) < float(in_flat) / 20
 
 
+def test_patterns_cost_and_grain_and_edges_do_not() -> None:
+    torch.manual_seed(0)
+    real = 0.2 * torch.randn(1, 3, 96, 96)
+    x = torch.arange(96)
+    dots = 0.1 * ((x % 6 < 3)[:, None] ^ (x % 6 < 3)).float()
+    edge = torch.where(x < 50, 0.5, -0.5).expand(1, 3, 96, 96)
+    assert float(pattern_excess(real, real)) == pytest.approx(0, abs=1e-6)
+    other = 0.2 * torch.randn(1, 3, 96, 96)
+    in_grain, in_dots = (float(pattern_excess(p, real)) for p in (other, real * 0 + dots))
+    assert in_dots > 0.01 and in_grain < in_dots / 2
+    assert float(pattern_excess(edge * 0.9, edge)) < 1e-4
+
+
 def test_charbonniers_loss_is_nearly_the_mean_difference() -> None:
     assert float(charbonnier(torch.full((4,), 0.5), torch.zeros(4))) == pytest.approx(0.5, 1e-3)
 
@@ -137,7 +150,7 @@ def test_the_stage_draws_judges_and_is_evaluated(tmp_path: Path) -> None:
     assert batch['rgb'].shape[0] == batch['small'].shape[0] == len(batch['facts']) == 2
     assert 0 <= float(batch['small'].min()) < 0.5 < float(batch['small'].max()) <= 1
     loss, parts = stage.loss(stage.model, batch, 0)
-    assert set(parts) == {'pixel', 'colour', 'flat', 'vgg'}
+    assert set(parts) == {'pixel', 'colour', 'flat', 'pattern', 'vgg'}
     loss.backward()
     assert all(p.grad is not None for p in stage.model.parameters() if p.requires_grad)
     scores = stage.evaluate(stage.model, tmp_path / 'sheet.png')
