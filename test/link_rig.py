@@ -22,7 +22,8 @@ from gsc_ros.link.radio import Radio, UdpEnds
 from gsc_ros.media.images import image_from_picture
 from gsc_ros.media.sources import open_source
 from gsc_ros.nodes.qos import output_qos
-from gsc_ros.runtime.processes import FASTDDS_TRANSPORTS, NodeSpec, ProcessGroup
+from gsc_ros.runtime.processes import FASTDDS_TRANSPORTS, ProcessGroup
+from gsc_ros.runtime.specs import NodeSpec
 from link_scenes import Arrival, Scene
 import numpy as np
 import rclpy

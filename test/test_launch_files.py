@@ -11,16 +11,19 @@ import pytest
 pytest.importorskip('launch_ros')
 launch = pytest.importorskip('launch')
 
-from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from gsc_ros.codec.errors import MissingDependencyError
+from gsc_ros.runtime import launching
+from launch import Action
+from launch.actions import DeclareLaunchArgument
 from launch_ros.actions import LifecycleNode, Node
 
 LAUNCH = Path(__file__).resolve().parents[1] / 'launch'
 EXPECTED = {
     'robot.launch.py': {'encoder_node', 'link_robot_node'},
     'base_station.launch.py': {
-        'decoder_node', 'detector_node', 'rviz2', 'link_base_node'},
+        'decoder_node', 'detector_node', 'link_base_node'},
     'loopback.launch.py': {
-        'encoder_node', 'link_node', 'decoder_node', 'detector_node', 'rviz2'},
+        'encoder_node', 'link_robot_node', 'link_base_node', 'decoder_node', 'detector_node'},
 }
 
 
@@ -32,39 +35,52 @@ def describe(name: str):
     return module.generate_launch_description()
 
 
-def nodes(name: str, **values: str) -> list[Node]:
-    """Every node of a launch file, with launch arguments set."""
+def actions(name: str, **values: str) -> list[Action]:
+    """Everything that a launch file starts, with launch arguments set."""
     context = launch.LaunchContext()
     found = []
     for entity in describe(name).entities:
         if isinstance(entity, DeclareLaunchArgument):
-            # Defaults that look up the installed package need it to be installed.
-            context.launch_configurations[entity.name] = values.get(entity.name, '')
-        elif isinstance(entity, OpaqueFunction):
-            found += entity.execute(context) or []
+            default = launch.utilities.perform_substitutions(context, entity.default_value)
+            context.launch_configurations[entity.name] = values.get(entity.name, default)
         else:
-            found.append(entity)
-    return [entity for entity in found if isinstance(entity, Node)]
+            found += entity.execute(context) or []
+    return found
+
+
+def executables(name: str, **values: str) -> set[str]:
+    """Return the executables of the nodes of a launch file."""
+    return {node.node_executable for node in actions(name, **values) if isinstance(node, Node)}
 
 
 @pytest.mark.parametrize('name', EXPECTED)
 def test_launch_file_holds_its_nodes(name):
-    """The right executables, ours as lifecycle nodes."""
+    """The right executables, all as lifecycle nodes; in loopback a radio beside them."""
     linked = {} if name.startswith('loopback') else {'link': 'udp://10.0.0.1:47400'}
-    assert {node.node_executable for node in nodes(name, **linked)} == EXPECTED[name]
-    for node in nodes(name, **linked):
-        assert isinstance(node, LifecycleNode) == (node.node_executable != 'rviz2')
+    assert executables(name, **linked) == EXPECTED[name]
+    others = [action for action in actions(name, **linked)
+              if not isinstance(action, LifecycleNode)]
+    assert len(others) == name.startswith('loopback')
 
 
-def test_loopback_accepts_a_speed():
-    """With and without kbps the description is complete."""
-    assert len(nodes('loopback.launch.py', kbps='16')) == len(nodes('loopback.launch.py')) == 5
+def test_without_a_detector():
+    """detector:=false starts none."""
+    assert 'detector_node' not in executables('loopback.launch.py', detector='false')
 
 
 @pytest.mark.parametrize('name', ['robot.launch.py', 'base_station.launch.py'])
 def test_without_a_link_there_is_no_link_node(name):
     """Packets stay topics."""
-    assert not [node for node in nodes(name) if 'link' in node.node_executable]
+    assert not [node for node in executables(name) if 'link' in node]
+
+
+def test_rviz_is_checked_before_anything_starts(monkeypatch):
+    """Without it no node runs on alone; with it the topics follow the namespace."""
+    monkeypatch.setattr(launching.shutil, 'which', lambda name: None)
+    with pytest.raises(MissingDependencyError, match='rviz2'):
+        actions('loopback.launch.py', rviz='true')
+    monkeypatch.setattr(launching.shutil, 'which', lambda name: '/usr/bin/rviz2')
+    assert 'rviz2' in executables('base_station.launch.py', rviz='true', namespace='robot1')
 
 
 @pytest.mark.parametrize('name', EXPECTED)

@@ -23,13 +23,8 @@ except ImportError:
 from diagnostic_msgs.msg import DiagnosticArray
 from gsc_ros.media.images import image_from_picture, picture_from_image
 from gsc_ros.nodes.qos import latched_qos, output_qos
-from gsc_ros.runtime.processes import (
-    FASTDDS_TRANSPORTS,
-    loopback_specs,
-    node_environment,
-    ProcessGroup,
-    robot_specs,
-)
+from gsc_ros.runtime.processes import FASTDDS_TRANSPORTS, node_environment, ProcessGroup
+from gsc_ros.runtime.sides import free_ports, loopback_specs, RadioSettings, robot_specs
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
@@ -42,6 +37,8 @@ DOMAIN = 20 + os.getpid() % 70
 PATIENCE_S = 90.0  # a busy machine imports torch in tens of seconds
 WIDTH, HEIGHT = 320, 240
 PERIOD_S = 0.1
+START_S = int(time.time())   # before any facts the link takes stamps for those of these days
+NANOSECONDS = 123_400_000   # of every stamp; the link carries units of 0.1 ms
 
 
 @pytest.fixture(scope='module')
@@ -111,12 +108,12 @@ class Probe:
                 self._publish()
 
     def _publish(self) -> None:
-        number = len(self.sent) + 1
+        number = START_S + len(self.sent)
         ramp = np.linspace(0, 200, WIDTH)[None, :, None] + np.array([0, 25, 50])
         picture = np.broadcast_to(ramp, (HEIGHT, WIDTH, 3)).astype(np.uint8)
         self.sent[number] = picture
         header = Header(frame_id='camera_optical')
-        header.stamp.sec, header.stamp.nanosec = number, 123456789
+        header.stamp.sec, header.stamp.nanosec = number, NANOSECONDS
         info = CameraInfo(header=header, width=2 * WIDTH, height=2 * HEIGHT)
         info.k = [600.0, 0.0, 320.0, 0.0, 610.0, 240.0, 0.0, 0.0, 1.0]
         info.p = [600.0, 0.0, 320.0, -60.0, 0.0, 610.0, 240.0, 0.0, 0.0, 0.0, 1.0, 0.0]
@@ -128,10 +125,11 @@ class Probe:
 def group(environment, tmp_path_factory) -> Iterator[ProcessGroup]:
     """Run encoder, link and decoder with the shipped parameter file."""
     specs = loopback_specs(
-        ROOT / 'config/loopback.yaml', kbps=100.0, with_detector=False,
+        ROOT / 'config/loopback.yaml', radio=RadioSettings(kbps=100.0), ports=free_ports(),
+        with_detector=False,
         encoder={'coder': 'hevc', 'detector': 'none', 'caption_source': 'scene',
                  'max_rate': 4.0, 'diagnostics_period': 0.3},
-        link={'diagnostics_period': 0.3},
+        link_robot={'diagnostics_period': 0.3}, link_base={'diagnostics_period': 0.3},
         decoder={'generate': 'never', 'diagnostics_period': 0.3})
     nodes = ProcessGroup(specs, log_dir=tmp_path_factory.mktemp('nodes'), env=environment)
     with nodes:
@@ -159,7 +157,7 @@ def test_pictures_arrive_with_stamp_and_frame(probe):
                 and any(caption.data for caption in captions), 'decoded outputs')
     for msg in pictures + plains:
         assert msg.header.frame_id == 'camera_optical'
-        assert msg.header.stamp.nanosec == 123456789
+        assert msg.header.stamp.nanosec == NANOSECONDS
         assert (msg.width, msg.height, msg.encoding) == (WIDTH, HEIGHT, 'rgb8')
         source = probe.sent[msg.header.stamp.sec].astype(int)
         assert np.abs(picture_from_image(msg) - source).mean() < 10
@@ -167,7 +165,7 @@ def test_pictures_arrive_with_stamp_and_frame(probe):
     assert stamps == sorted(set(stamps))
     info = infos[-1]
     assert (info.width, info.height) == (WIDTH, HEIGHT)
-    assert info.header.stamp.nanosec == 123456789
+    assert info.header.stamp.nanosec == NANOSECONDS
     assert list(info.k) == [300.0, 0.0, 160.0, 0.0, 305.0, 120.0, 0.0, 0.0, 1.0]
     assert list(info.p[:7]) == [300.0, 0.0, 160.0, -30.0, 0.0, 305.0, 120.0]
     assert (objects[-1].width, objects[-1].height) == (WIDTH, HEIGHT)
@@ -178,9 +176,9 @@ def test_packets_keep_the_budget(probe):
     frames = probe.listen(SemanticFrame, '/base/camera/image_raw/gsc')
     probe.until(lambda: len(frames) >= 4, 'packets behind the link')
     assert all(len(frame.data) <= 1500 for frame in frames)
-    probe.until(lambda: probe.count('gsc_link', 'packets_out') > 0, 'link diagnostics')
+    probe.until(lambda: probe.count('gsc_link_base', 'pictures') > 0, 'link diagnostics')
     assert probe.count('gsc_encoder', 'errors') == 0
-    assert probe.count('gsc_link', 'dropped') == 0
+    assert probe.count('gsc_link_robot', 'bad_packets') == 0
     assert probe.count('gsc_encoder', 'pictures_in') >= probe.count('gsc_encoder', 'encoded') > 0
 
 

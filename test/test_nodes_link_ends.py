@@ -21,7 +21,8 @@ except ImportError:
 from diagnostic_msgs.msg import DiagnosticArray
 from gsc_ros.codec.bitstream import CoderId, pack, Packet
 from gsc_ros.nodes.qos import latched_qos, output_qos
-from gsc_ros.runtime.processes import NodeSpec, ProcessGroup
+from gsc_ros.runtime.processes import ProcessGroup
+from gsc_ros.runtime.specs import NodeSpec
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter_client import AsyncParameterClient

@@ -1,9 +1,8 @@
 """Parameter tables, YAML files, launch files, RViz file and entry points agree; no ROS needed."""
 from __future__ import annotations
 
-import ast
-from collections.abc import Iterator
 from functools import partial
+import itertools
 import os
 from pathlib import Path
 import re
@@ -21,7 +20,14 @@ from gsc_ros.parameters.topics import (
     linked_topic,
     stream_topic,
 )
-from gsc_ros.runtime.processes import base_specs, loopback_specs, robot_specs
+from gsc_ros.runtime.sides import (
+    base_specs,
+    camera_remaps,
+    loopback_specs,
+    robot_specs,
+    stream_remaps,
+)
+from gsc_ros.runtime.specs import NodeSpec
 import pytest
 import yaml
 
@@ -157,8 +163,8 @@ def sections(path: Path) -> dict[str, dict[str, Any]]:
 @pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.name)
 def test_yaml_files_set_declared_parameters_to_allowed_values(path):
     """Every name is declared, every value allowed, every combination too."""
-    assert set(sections(path)) == {
-        spec.name.removeprefix('gsc_') for spec in SPECS[path.stem]()}
+    nodes = [spec.name for spec in SPECS[path.stem]() if isinstance(spec, NodeSpec)]
+    assert set(sections(path)) == {name.removeprefix('gsc_') for name in nodes}
     for kind, values in sections(path).items():
         table = TABLES[kind]
         checked = {name: table[name].check(value) for name, value in values.items()}
@@ -169,8 +175,8 @@ def test_yaml_topics_join_up():
     """The streams of the shipped files meet."""
     loopback = sections(ROOT / 'config/loopback.yaml')
     streams = [stream_topic(camera) for camera in loopback['encoder']['cameras']]
-    assert loopback['link']['streams'] == streams
-    linked = [linked_topic(loopback['link']['prefix'], stream) for stream in streams]
+    assert loopback['link_robot']['streams'] == streams
+    linked = [linked_topic(loopback['link_base']['prefix'], stream) for stream in streams]
     assert loopback['decoder']['streams'] == linked
     assert loopback['detector']['images'] == [decoded_topics(name).picture for name in linked]
     base = sections(ROOT / 'config/base_station.yaml')
@@ -180,19 +186,6 @@ def test_yaml_topics_join_up():
     assert robot['link_robot']['streams'] == streams
     prefix = base['link_base']['prefix']
     assert base['decoder']['streams'] == [linked_topic(prefix, stream) for stream in streams]
-
-
-def calls(path: Path) -> Iterator[tuple[str, dict[str, ast.expr], ast.Call]]:
-    """Name, keyword arguments and node of every call in a file."""
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-            yield node.func.id, {word.arg: word.value for word in node.keywords if word.arg}, node
-
-
-def launched(path: Path) -> dict[str, str]:
-    """Node name by executable of our own nodes in a launch file."""
-    return {words['executable'].value: words['name'].value
-            for name, words, _ in calls(path) if name == 'LifecycleNode'}
 
 
 def entry_points() -> dict[str, str]:
@@ -208,49 +201,33 @@ def entry_points() -> dict[str, str]:
 
 
 @pytest.mark.parametrize('path', LAUNCHES, ids=lambda path: path.name)
-def test_launch_files_start_what_the_runner_starts(path):
-    """Same nodes, same names, a YAML file of the same name, and entry points that exist."""
-    specs = SPECS[path.name.removesuffix('.launch.py')]()
-    assert launched(path) == {
-        spec.module.rpartition('.')[2]: spec.name for spec in specs}
-    assert f"'{path.name.removesuffix('.launch.py')}.yaml'" in path.read_text()
+def test_launch_files_have_their_yaml_file_and_use_their_arguments(path):
+    """A YAML file of the same name; what `specs` reads of the arguments is declared."""
+    text = path.read_text()
+    assert f"describe('{path.name.removesuffix('.launch.py')}.yaml', ARGUMENTS, _specs)" in text
+    declared = set(re.findall(r"^    '(\w+)': \(", text, re.M))
+    used = set(re.findall(r"values\['(\w+)'\]", text))
+    assert declared - {'rviz'} == used - {'params_file', 'namespace'}
+
+
+def test_specs_start_what_is_installed():
+    """Every node's module has a main and an entry point."""
     scripts = entry_points()
-    for spec in specs:
-        executable = spec.module.rpartition('.')[2]
-        assert scripts[executable] == f'{spec.module}:main'
-        assert 'def main() -> int:' in (ROOT / f'{spec.module.replace(".", "/")}.py').read_text()
+    for spec in itertools.chain.from_iterable(specs() for specs in SPECS.values()):
+        path = ROOT / f'{spec.module.replace(".", "/")}.py'
+        assert re.search(r'^def main\(.*\) -> int:', path.read_text(), re.M)
+        if isinstance(spec, NodeSpec):
+            assert scripts[spec.module.rpartition('.')[2]] == f'{spec.module}:main'
 
 
-@pytest.mark.parametrize('path', LAUNCHES, ids=lambda path: path.name)
-def test_launch_arguments_are_described_and_used(path):
-    """Every argument says what it is for; none is missing, none without effect."""
-    declared, used = set(), set()
-    for name, words, node in calls(path):
-        if name == 'DeclareLaunchArgument':
-            assert words['description'].value
-            assert 'default_value' in words
-            declared.add(node.args[0].value)
-        elif name == 'LaunchConfiguration':
-            used.add(node.args[0].value)
-    assert declared == used
-
-
-@pytest.mark.parametrize('path', LAUNCHES, ids=lambda path: path.name)
-def test_launch_files_set_declared_parameters_and_remap_topics_in_use(path):
-    """Parameter names exist in the tables; remapped names are those of the YAML file."""
-    names = {name for table in TABLES.values() for name in table.defaults()}
-    kinds = sections(ROOT / 'config' / f"{path.name.removesuffix('.launch.py')}.yaml")
-    topics = set()
-    for camera in kinds.get('encoder', {}).get('cameras', []):
-        topics |= {camera, compressed_topic(camera), camera_info_topic(camera)}
-    for stream in kinds.get('decoder', {}).get('streams', []):
-        topics |= {stream, info_topic(stream)}
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.List) and any(isinstance(item, ast.Dict) for item in node.elts):
-            for item in node.elts:
-                assert {key.value for key in getattr(item, 'keys', [])} <= names
-        if isinstance(node, ast.keyword) and node.arg == 'remappings':
-            assert {pair.elts[0].value for pair in node.value.elts} <= topics
+def test_remapped_topics_are_those_of_the_yaml_files():
+    """What a launch argument moves is what the shipped files name."""
+    camera, = sections(ROOT / 'config/robot.yaml')['encoder']['cameras']
+    assert camera_remaps('a/image', 'b') == {
+        camera: 'a/image', compressed_topic(camera): 'a/image/compressed',
+        camera_info_topic(camera): 'b'}
+    stream, = sections(ROOT / 'config/base_station.yaml')['decoder']['streams']
+    assert stream_remaps('x/gsc') == {stream: 'x/gsc', info_topic(stream): 'x/gsc/info'}
 
 
 def test_rviz_shows_topics_that_are_published():

@@ -8,16 +8,11 @@ import time
 
 from gsc_ros.codec.errors import InvalidInputError, MissingDependencyError
 from gsc_ros.commands import run as command
+from gsc_ros.parameters.link import LINK_ROBOT
 from gsc_ros.parameters.tables import ENCODER
-from gsc_ros.runtime.processes import (
-    base_specs,
-    FASTDDS_TRANSPORTS,
-    loopback_specs,
-    node_environment,
-    NodeSpec,
-    ProcessGroup,
-    ros_arguments,
-)
+from gsc_ros.runtime.processes import FASTDDS_TRANSPORTS, node_environment, ProcessGroup
+from gsc_ros.runtime.sides import base_specs, loopback_specs, RadioSettings
+from gsc_ros.runtime.specs import NodeSpec, ProcessSpec, ros_arguments
 import pytest
 import yaml
 
@@ -122,7 +117,7 @@ def arguments(*words: str) -> argparse.Namespace:
     return parser.parse_args(['run', *words])
 
 
-def names(specs: list[NodeSpec]) -> list[str]:
+def names(specs: list[ProcessSpec]) -> list[str]:
     """Names without the prefix."""
     return [spec.name.removeprefix('gsc_') for spec in specs]
 
@@ -139,13 +134,27 @@ def test_run_starts_the_right_nodes(tmp_path):
     heard = command.node_specs(arguments('base', '--input', 'topic:/camera/image_raw/gsc'))
     assert [spec.params for spec in heard] == [
         {'streams': ['/camera/image_raw/gsc']}, {'images': ['/camera/decoded/image_raw']}]
-    loop = command.node_specs(arguments('loopback', '--kbps', '8'))
-    assert names(loop) == ['encoder', 'link', 'decoder', 'detector']
-    assert loop[0].params == {'bytes_per_second': ENCODER['bytes_per_second'].default}
-    assert loop[1].params == {'kbps': 8.0}
     assert names(base_specs(with_detector=False)) == ['decoder']
-    assert loopback_specs(kbps=8.0, encoder={'bytes_per_second': 7})[0].params == {
-        'bytes_per_second': 7}
+
+
+def test_loopback_goes_through_both_ends_of_the_link_and_a_radio():
+    """The speed reaches encoder, link and radio; all three agree on the ports."""
+    loop = command.node_specs(arguments(
+        'loopback', '--kbps', '8', '--loss', '5', '--delay', '200', '--burst', '250'))
+    assert names(loop) == ['encoder', 'link_robot', 'radio', 'decoder', 'link_base', 'detector']
+    encoder, link_robot, radio, _, link_base, _ = loop
+    assert encoder.params == {'bytes_per_second': ENCODER['bytes_per_second'].default}
+    values = dict(word.removeprefix('--').split('=') for word in radio.arguments)
+    assert (values.pop('robot'), values.pop('base')) == (
+        link_robot.params['link'].removeprefix('udp://'),
+        link_base.params['link'].removeprefix('udp://?bind='))
+    assert {name: float(value) for name, value in values.items()} == {
+        'kbps': 8, 'loss': 5, 'delay': 200, 'burst': 250}
+    assert radio.module == 'gsc_ros.link.radio'
+    slow = loopback_specs(radio=RadioSettings(kbps=0.5), encoder={'max_rate': 7.0})
+    assert slow[0].params == {'bytes_per_second': 62, 'max_rate': 7.0}
+    assert slow[1].params['bytes_per_second'] == LINK_ROBOT['bytes_per_second'].low
+    assert loopback_specs()[0].params == {}
 
 
 def test_run_input_joins_all_nodes(tmp_path):
@@ -157,9 +166,11 @@ def test_run_input_joins_all_nodes(tmp_path):
     assert command.node_specs(played)[0].params['cameras'] == ['camera/image_raw']
     live = arguments('loopback', '--input', 'topic:/front/image/compressed')
     assert command.player_specs(live) == []
-    encoder, link, decoder, detector = (spec.params for spec in command.node_specs(live))
+    encoder, link_robot, decoder, link_base, detector = (
+        spec.params for spec in command.node_specs(live) if isinstance(spec, NodeSpec))
     assert encoder == {'cameras': ['/front/image'], 'transport': 'compressed'}
-    assert link == {'streams': ['/front/image/gsc'], 'prefix': 'base'}
+    assert link_robot['streams'] == ['/front/image/gsc']
+    assert link_base['prefix'] == 'base'
     assert decoder == {'streams': ['/base/front/image/gsc']}
     assert detector == {'images': ['/base/front/decoded/image_raw']}
 
@@ -185,6 +196,7 @@ def test_run_starts_the_link(tmp_path):
     ('base', '--key-file', 'k'),
     ('base', '--kbps', '8'), ('base', '--input', 'x'), ('base', '--input', 'topic:/x'),
     ('robot', '--input', '/no/such/file'),
+    ('robot', '--loss', '5'), ('loopback', '--loss', '101'), ('loopback', '--delay', '-1'),
     ('robot', '--input', 'topic:'), ('robot', '--kbps', '0'), ('robot', '--params', '/no/file')])
 def test_run_refuses_arguments_that_do_not_fit(words):
     """Each names what is wrong."""

@@ -10,24 +10,28 @@ import os
 from pathlib import Path
 import sys
 import time
-from typing import Any
 
 from gsc_ros.codec.errors import InvalidInputError, MissingDependencyError
-from gsc_ros.parameters import topics
-from gsc_ros.parameters.tables import ENCODER, LINK
-from gsc_ros.runtime.processes import (
+from gsc_ros.link.line_settings import add_line_arguments, line_settings
+from gsc_ros.media.sources import TOPIC_PREFIX
+from gsc_ros.parameters.tables import ENCODER
+from gsc_ros.runtime.processes import POLL_S, ProcessGroup, sigterm_as_interrupt
+from gsc_ros.runtime.sides import (
     base_specs,
+    base_wiring,
+    budget,
+    config_file,
+    free_ports,
+    link_params,
     loopback_specs,
-    NodeSpec,
-    POLL_S,
-    ProcessGroup,
+    RadioSettings,
     robot_specs,
-    sigterm_as_interrupt,
+    Wiring,
 )
+from gsc_ros.runtime.specs import NodeSpec, ProcessSpec
 
 SIDES = ('robot', 'base', 'loopback')
 CONFIG_NAMES = {'robot': 'robot.yaml', 'base': 'base_station.yaml', 'loopback': 'loopback.yaml'}
-TOPIC_PREFIX = 'topic:'
 STARTUP_S = 180.0  # loading networks on a busy small computer
 DRAIN_S = 5.0  # after the end of the input: the last pictures are still under way
 
@@ -45,7 +49,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
                              'topic:/camera/image_raw; base: topic:/camera/image_raw/gsc')
     parser.add_argument('--kbps', type=float, metavar='K',
                         help='bytes per second of encoder and link, in loopback also the speed '
-                             'of the link, in 1000 bit/s')
+                             'of the emulated radio, in 1000 bit/s')
+    add_line_arguments(parser)
     parser.add_argument('--link', metavar='URL',
                         help='start our end of the thin link too: udp://HOST:PORT?bind=HOST:PORT, '
                              'serial:///dev/ttyUSB0?baud=57600, zenoh://..., or "params" for '
@@ -90,41 +95,50 @@ def run(args: argparse.Namespace) -> int:
     return 1 if ended else 0
 
 
-def node_specs(args: argparse.Namespace) -> list[NodeSpec]:
-    """Make the nodes' specs (InvalidInputError when arguments do not go together)."""
+def node_specs(args: argparse.Namespace) -> list[ProcessSpec]:
+    """Make the processes' specs (InvalidInputError when arguments do not go together)."""
+    _check(args)
+    params = args.params or config_file(CONFIG_NAMES[args.side])
+    link = link_params(args.link or '', '' if args.key_file is None
+                       else str(args.key_file.resolve()))
+    if args.side == 'base':
+        wired = base_wiring(_stream(args.input)) if args.input else {}
+        return [*base_specs(params, namespace=args.namespace, link=link, **wired)]
+    wiring = Wiring.of(args.input) if args.input else None
+    if args.side == 'loopback':
+        radio = None if args.kbps is None and not (args.loss or args.delay) else RadioSettings(
+            args.kbps or RadioSettings.kbps, args.loss, args.delay, args.burst)
+        return loopback_specs(params, namespace=args.namespace, radio=radio, ports=free_ports(),
+                              **(wiring.loopback if wiring else {}))
+    encoder_limit, link_limit = budget(args.kbps)
+    if link is not None:
+        link = (wiring.link_robot if wiring else {}) | link_limit | link
+    return [*robot_specs(params, namespace=args.namespace, link=link,
+                         encoder=(wiring.encoder if wiring else {}) | encoder_limit)]
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Raise InvalidInputError for values out of range and options of another side."""
+    loopback = args.side == 'loopback'
     if args.side == 'base' and args.kbps is not None:
         raise InvalidInputError('--kbps', args.kbps, 'only with robot or loopback')
     if args.kbps is not None and not 0.2 <= args.kbps <= 800_000:
         raise InvalidInputError('--kbps', args.kbps, '0.2..800000')
+    if not loopback and (args.loss or args.delay or args.burst):
+        raise InvalidInputError('side', args.side, 'loopback, where a radio is emulated')
+    line_settings(args.kbps or RadioSettings.kbps, args.loss, args.delay, args.burst)
     if args.params and not args.params.is_file():
         raise InvalidInputError('--params', args.params, 'an existing file')
-    params = args.params or config_file(CONFIG_NAMES[args.side])
-    link = _link_params(args)
-    if args.side == 'base':
-        wired = _base_params(args.input) if args.input else {}
-        return base_specs(params, namespace=args.namespace, link=link, **wired)
-    wired = _stream_params(args.input) if args.input else {}
-    if args.side == 'loopback':
-        return loopback_specs(params, namespace=args.namespace, kbps=args.kbps, **wired)
-    budget = {} if args.kbps is None else {'bytes_per_second': int(args.kbps * 125)}
-    if link is not None:
-        streams = {'streams': wired['link']['streams']} if wired else {}
-        link = {**streams, **budget, **link}
-    return robot_specs(params, namespace=args.namespace, link=link,
-                       encoder={**wired.get('encoder', {}), **budget})
-
-
-def _link_params(args: argparse.Namespace) -> dict[str, Any] | None:
-    """Make the parameters of the link node; None without one."""
-    if args.link is None and args.key_file is None:
-        return None
-    if args.side == 'loopback':
+    if loopback and (args.link or args.key_file):
         raise InvalidInputError('--link', args.link, 'only with robot or base')
-    if not args.link:
+    if args.link == '' or (args.key_file and args.link is None):
         raise InvalidInputError('--link', args.link, 'a URL, or "params"')
-    url = {} if args.link == 'params' else {'link': args.link}
-    key = {} if args.key_file is None else {'key_file': str(args.key_file.resolve())}
-    return {**url, **key}
+
+
+def _stream(source: str) -> str:
+    if not source.startswith(TOPIC_PREFIX):
+        raise InvalidInputError('--input', source, 'topic:/camera/image_raw/gsc for the base')
+    return source.removeprefix(TOPIC_PREFIX)
 
 
 def player_specs(args: argparse.Namespace) -> list[NodeSpec]:
@@ -137,40 +151,6 @@ def player_specs(args: argparse.Namespace) -> list[NodeSpec]:
     params = {'input': str(Path(args.input).resolve()), 'topic': ENCODER['cameras'].default[0]}
     return [NodeSpec('gsc_ros.nodes.player_node', 'gsc_player', params=params,
                      namespace=args.namespace)]
-
-
-def config_file(name: str) -> Path | None:
-    """Find a parameter file in the source tree or where it is installed; None without one."""
-    places = [Path(__file__).resolve().parents[2] / 'config']
-    places += [Path(prefix) / 'share' / 'gsc_ros' / 'config'
-               for prefix in os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep) if prefix]
-    places.append(Path(sys.prefix) / 'share' / 'gsc_ros' / 'config')
-    return next((place / name for place in places if (place / name).is_file()), None)
-
-
-def _stream_params(source: str) -> dict[str, Any]:
-    """Make the parameters with which all nodes of a loopback work on one input."""
-    camera, transport = ENCODER['cameras'].default[0], 'raw'
-    if source.startswith(TOPIC_PREFIX):
-        topic = source.removeprefix(TOPIC_PREFIX)
-        camera = topic.removesuffix('/compressed')
-        transport = 'raw' if camera == topic else 'compressed'
-    if not camera.strip('/'):
-        raise InvalidInputError('--input', source, 'topic:/camera/image_raw')
-    stream, prefix = topics.stream_topic(camera), LINK['prefix'].default
-    linked = topics.linked_topic(prefix, stream)
-    return {'encoder': {'cameras': [camera], 'transport': transport},
-            'link': {'streams': [stream], 'prefix': prefix},
-            **_base_params(TOPIC_PREFIX + linked)}
-
-
-def _base_params(source: str) -> dict[str, Any]:
-    """Make the parameters of decoder and detector for a stream, such as topic:/camera/x/gsc."""
-    if not source.startswith(TOPIC_PREFIX):
-        raise InvalidInputError('--input', source, 'topic:/camera/image_raw/gsc for the base')
-    stream = source.removeprefix(TOPIC_PREFIX)
-    return {'decoder': {'streams': [stream]},
-            'detector': {'images': [topics.decoded_topics(stream).picture]}}
 
 
 def _default_log_dir(side: str, namespace: str) -> Path:
