@@ -7,13 +7,12 @@ import re
 from typing import Any
 
 import av
-from gsc_ros.codec.bitstream import CoderId, pack, Packet
-from gsc_ros.codec.caption import encode_caption
+from demo_bag import DemoBag, packet, SECOND, TOPICS
 from gsc_ros.codec.errors import InvalidInputError
-from gsc_ros.codec.objects import encode_objects, SceneObject
 from gsc_ros.demo.movie import write_movie
 from gsc_ros.demo.page import titles, write_page
-from gsc_ros.demo.recording import EVENTS_FILE, Limits, PICTURES_FILE, read_lines, Recording, VIEWS
+from gsc_ros.demo.reading import PacketTime, read_run, Run
+from gsc_ros.demo.recording import BAG_FOLDER, RECEIVED, VIEWS
 from gsc_ros.demo.session import (
     DemoError,
     DemoOptions,
@@ -23,41 +22,28 @@ from gsc_ros.demo.session import (
     prepare_folder,
     summarise,
 )
-from gsc_ros.demo.statistics import busiest_window, rate, statistics, table
-import numpy as np
+from gsc_ros.demo.statistics import busiest_window, LINK_OVERHEAD, rate, statistics, table
+from gsc_ros.runtime.specs import NodeSpec
 import pytest
 
-SECOND = 10 ** 9
 ROOT = Path(__file__).resolve().parents[1]
-SEEN = SceneObject(2, 1.0, (0.1, 0.1, 0.5, 0.5))
-INVENTED = SceneObject(7, 1.0, (0.6, 0.6, 0.9, 0.9))
+# What would end a script, or change how the rest of it is read.
+CAPTION = 'a car </script><!-- <script> & "more"'
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Four pictures, one every two seconds, of 120 bytes of latent each."""
-    recording = Recording(tmp_path, Limits())
-    for i in range(4):
-        stamp = (10 + 2 * i) * SECOND
-        data = pack(Packet(CoderId.HEVC, 98, 66, 1, 2, 3, i, None,
-                           encode_caption('a car </script> & more'), encode_objects([SEEN]),
-                           bytes(120)))
-        recording.camera(stamp, 9216, lambda i=i: np.full((66, 98, 3), 40 * i, np.uint8))
-        recording.sent(stamp, data, stamp + SECOND // 4)
-        recording.received(stamp, data, stamp + SECOND // 2)
-        for view in ('plain', 'decoded'):
-            recording.picture(view, stamp, lambda i=i: np.full((66, 98, 3), 40 * i, np.uint8),
-                              stamp + SECOND)
-        recording.detected('camera', stamp, [SEEN])
-        recording.detected('plain', stamp, [])
-        recording.detected('decoded', stamp, [SEEN, INVENTED])
-        recording.diagnostics({'encode_ms': 100.0 + i}, stamp)
-    recording.close()
+    """Record four pictures, one every two seconds, of 120 bytes of latent each."""
+    with DemoBag(tmp_path) as bag:
+        for i in range(4):
+            stamp_ns = (10 + 2 * i) * SECOND
+            bag.whole(stamp_ns, packet(i, CAPTION), 40 * i)
+            bag.figure('encode_ms', 100.0 + i, stamp_ns)
     return tmp_path
 
 
-def figures(folder: Path) -> dict[str, Any]:
-    return statistics(read_lines(folder / EVENTS_FILE), read_lines(folder / PICTURES_FILE), 28)
+def read(folder: Path) -> Run:
+    return read_run(folder / BAG_FOLDER, TOPICS, folder)
 
 
 def test_busiest_window() -> None:
@@ -68,18 +54,19 @@ def test_busiest_window() -> None:
 
 
 def test_rate_counts_the_time_that_packets_stand_for() -> None:
-    events = [{'t_ns': i * SECOND, 'bytes': 100} for i in range(5)]
-    result = rate(events, 28)
+    packets = [PacketTime(i * SECOND, i * SECOND, 100) for i in range(5)]
+    result = rate(packets, 28)
     assert result['kbps_mean'] == pytest.approx(0.8)
     assert result['kbps_mean_wire'] == pytest.approx(1.024)
     assert result['kbps_max_1s'] == pytest.approx(0.8)
     assert rate([], 28)['kbps_mean'] == 0
-    assert rate(events[:1], 28)['kbps_mean'] == 0
+    assert rate(packets[:1], 28)['kbps_mean'] == 0
 
 
 def test_statistics(folder: Path) -> None:
-    stats = figures(folder)
-    line = read_lines(folder / PICTURES_FILE)[0]
+    run = read(folder)
+    stats, line = statistics(run), run.pictures[0]
+    assert stats['link_overhead_bytes'] == LINK_OVERHEAD == 40   # docs/LINK.md: 12, IP and UDP 28
     assert stats['pictures_sent'] == stats['pictures_received'] == stats['pictures_decoded'] == 4
     assert stats['bytes_per_picture']['mean'] == line['bytes']
     assert stats['bpp']['mean'] == pytest.approx(8 * line['bytes'] / (98 * 66))
@@ -94,13 +81,16 @@ def test_statistics(folder: Path) -> None:
 
 
 def test_page_holds_everything_and_no_script_ends_early(folder: Path) -> None:
-    lines = read_lines(folder / PICTURES_FILE)
-    path = write_page(lines, figures(folder), folder, lead='a clip', kbps=8, generate='always')
+    run = read(folder)
+    path = write_page(run.pictures, statistics(run), folder, lead='</script>.mp4',
+                      radio='8 kbit/s', generate='always')
     text = path.read_text()
-    assert text.count('</script>') == 1
+    assert text.count('</script>') == text.count('<script') == 1
+    assert '<!--' not in text
     assert 'http://' not in text.replace('http://www.w3.org/2000/svg', '')
     data = json.loads(re.search(r'^const DATA = (.*);$', text, re.M)[1])  # type: ignore[index]
-    assert [p['caption'] for p in data['pictures']] == ['a car </script> & more'] * 4
+    assert [p['caption'] for p in data['pictures']] == [CAPTION] * 4
+    assert data['lead'] == '</script>.mp4'
     assert data['titles']['decoded'] == 'regenerated'
     for picture in data['pictures']:
         assert picture['thumbnail'].startswith('data:image/jpeg;base64,')
@@ -108,7 +98,7 @@ def test_page_holds_everything_and_no_script_ends_early(folder: Path) -> None:
 
 
 def test_film_shows_every_picture_at_its_time(folder: Path) -> None:
-    four = read_lines(folder / PICTURES_FILE)
+    four = read(folder).pictures
     # long enough for the encoder to write before it has seen the end
     lines = [{**four[i % 4], 'stamp_ns': i * 2 * SECOND} for i in range(60)]
     write_movie(lines, folder, folder / 'demo.mp4', titles('auto'))
@@ -121,19 +111,23 @@ def test_film_shows_every_picture_at_its_time(folder: Path) -> None:
     assert centre == pytest.approx([0, 40, 80, 120], abs=8)
 
 
-def test_summary_leaves_the_warm_up_out(folder: Path) -> None:
-    early = json.dumps({'event': 'received', 't_ns': SECOND, 'stamp_ns': SECOND, 'bytes': 500,
-                        'caption': ''})
-    events = folder / EVENTS_FILE
-    events.write_text(early + '\n' + events.read_text())
-    stats = summarise(DemoOptions('clip.mp4', folder))
-    assert (stats['warmup_packets'], stats['pictures_received']) == (1, 4)
-    assert json.loads((folder / 'stats.json').read_text()) == stats
-    assert (folder / 'index.html').is_file()
-    assert (folder / 'demo.mp4').is_file()
+def test_summary_leaves_the_warm_up_out(tmp_path: Path) -> None:
+    with DemoBag(tmp_path) as bag:
+        bag.packet(RECEIVED, SECOND, packet(9), SECOND)
+        for i in range(2):
+            bag.whole((10 + i) * SECOND, packet(i), 40)
+    stats = summarise(DemoOptions('a <b>.mp4', tmp_path, loss=5, delay=200, burst=250))
+    assert (stats['warmup_packets'], stats['pictures_received']) == (1, 2)
+    assert json.loads((tmp_path / 'stats.json').read_text()) == stats
+    page = (tmp_path / 'index.html').read_text()
+    assert '8 kbit/s, 200 ms each way, 5 % lost in bursts of 250 ms' in page
+    assert '<b>.mp4' not in page
+    assert (tmp_path / 'demo.mp4').is_file()
 
 
 def test_no_picture_is_an_error(tmp_path: Path) -> None:
+    with DemoBag(tmp_path) as bag:
+        bag.packet(RECEIVED, SECOND, packet(), SECOND)
     with pytest.raises(DemoError, match='no picture'):
         summarise(DemoOptions('clip.mp4', tmp_path))
 
@@ -147,20 +141,24 @@ def test_only_our_own_leftovers_are_removed(folder: Path) -> None:
 
 
 def test_specs_join_the_nodes(tmp_path: Path) -> None:
-    options = DemoOptions('clip.mp4', tmp_path, kbps=4, max_bytes=140)
-    specs = {spec.name: spec.params for spec in node_specs(options)}
-    assert set(specs) == {'gsc_recorder', 'gsc_encoder', 'gsc_link', 'gsc_decoder',
-                          'gsc_detector'}
-    assert specs['gsc_encoder']['bytes_per_second'] == 500
-    assert specs['gsc_encoder']['min_bytes'] <= specs['gsc_encoder']['max_bytes'] == 140
-    assert specs['gsc_link']['kbps'] == 4
+    options = DemoOptions('clip.mp4', tmp_path, kbps=4, max_bytes=140, loss=5)
+    specs = {spec.name: spec for spec in node_specs(options)}
+    params = {name: spec.params for name, spec in specs.items() if isinstance(spec, NodeSpec)}
+    assert set(specs) - set(params) == {'gsc_radio'}
+    assert set(params) == {'gsc_recorder', 'gsc_encoder', 'gsc_link_robot', 'gsc_link_base',
+                           'gsc_decoder', 'gsc_detector'}
+    assert params['gsc_encoder']['bytes_per_second'] == 500
+    assert params['gsc_encoder']['min_bytes'] <= params['gsc_encoder']['max_bytes'] == 140
+    assert params['gsc_link_robot']['bytes_per_second'] == 500
+    assert {'--kbps=4', '--loss=5'} <= set(specs['gsc_radio'].arguments)
     assert len(player_spec(options)) == 1
     assert environment(options, 7)['ROS_DOMAIN_ID'] == '8'
 
 
 def test_a_live_camera_is_listened_to_in_its_own_domain(tmp_path: Path) -> None:
     options = DemoOptions('topic:/front/image_raw/compressed', tmp_path)
-    specs = {spec.name: spec.params for spec in node_specs(options)}
+    specs = {spec.name: spec.params for spec in node_specs(options)
+             if isinstance(spec, NodeSpec)}
     assert player_spec(options) == []
     assert 'ROS_DOMAIN_ID' not in environment(options, 7)
     assert specs['gsc_encoder']['cameras'] == ['/front/image_raw']
@@ -170,33 +168,11 @@ def test_a_live_camera_is_listened_to_in_its_own_domain(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(('name', 'value'), [
-    ('kbps', 0.0), ('seconds', 0.0), ('rate', -1.0), ('max_bytes', 5), ('input', 'topic:'),
-    ('input', 'nowhere.mp4')])
+    ('kbps', 0.0), ('loss', 101.0), ('delay', -1.0), ('seconds', 0.0),
+    ('rate', -1.0), ('max_bytes', 5), ('input', 'topic:'), ('input', 'nowhere.mp4')])
 def test_bad_options_are_named(tmp_path: Path, clip: Path, name: str, value: Any) -> None:
     with pytest.raises(InvalidInputError, match=name):
         DemoOptions(**{'input': str(clip), 'output': tmp_path, name: value}).check()
-
-
-@pytest.mark.parametrize('storage', ['mcap', 'sqlite3'])
-def test_bag_is_read_back(tmp_path: Path, storage: str) -> None:
-    packet_bag = pytest.importorskip('gsc_ros.media.packet_bag')
-    from rosbags.highlevel import AnyReader
-    store: Any = packet_bag.typestore()
-    types = store.types
-    frame = types[packet_bag.FRAME_TYPE](
-        header=types['std_msgs/msg/Header'](
-            stamp=types['builtin_interfaces/msg/Time'](sec=3, nanosec=4), frame_id='eye'),
-        data=np.arange(200, dtype=np.uint8))
-    bag = packet_bag.PacketBag(tmp_path / 'bag', '/base/eye/image_raw/gsc', storage)
-    bag.write(bytes(store.serialize_cdr(frame, packet_bag.FRAME_TYPE)), 77)
-    bag.close()
-    bag.close()
-    with AnyReader([tmp_path / 'bag']) as reader:
-        ((connection, time_ns, data),) = reader.messages()
-        message: Any = reader.deserialize(data, connection.msgtype)
-    assert (connection.topic, time_ns) == ('/base/eye/image_raw/gsc', 77)
-    assert (message.data == frame.data).all()
-    assert message.header.frame_id == 'eye'
 
 
 def test_bag_definition_is_that_of_the_message() -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+import re
 
 import av
 from gsc_ros import cli
 from gsc_ros.codec.errors import CheckpointError
-from gsc_ros.demo.recording import PICTURES_FILE, read_lines, VIEWS
+from gsc_ros.demo.recording import BAG_FOLDER, VIEWS
 from gsc_ros.demo.session import DemoError, DemoOptions, run_demo
-from gsc_ros.runtime.processes import NodeSpec, ProcessGroup
+from gsc_ros.runtime.processes import ProcessGroup
+from gsc_ros.runtime.specs import NodeSpec
 import numpy as np
 import pytest
 
@@ -55,12 +57,13 @@ def test_pictures_cross_the_link(video: Path, tmp_path: Path) -> None:
     # the budget is counted where packets are handed to the link
     assert stats['sent']['kbps_max_1s_wire'] <= 12 * 1.05
     assert stats['latency_s']['median'] > 0
-    lines = read_lines(out / PICTURES_FILE)
+    found = re.search(r'^const DATA = (.*);$', (out / 'index.html').read_text(), re.M)
+    assert found
+    lines = json.loads(found[1])['pictures']
     decoded = [line for line in lines if set(line['files']) == set(VIEWS)]
     assert decoded
     picture = av.open(str(out / decoded[0]['files']['plain'])).streams.video[0]
     assert (picture.width, picture.height) == (192, 128)
-    assert 'const DATA = {' in (out / 'index.html').read_text()
     with av.open(str(out / 'demo.mp4')) as film:
         assert sum(1 for _ in film.decode(video=0)) == len(lines) + 1
     _check_bag(out, lines)
@@ -70,9 +73,10 @@ def _check_bag(out: Path, lines: list[dict[str, object]]) -> None:
     """Packets of the bag are the received ones and can be read."""
     from gsc_ros.codec.bitstream import unpack
     from rosbags.highlevel import AnyReader
-    with AnyReader([out / 'packets']) as reader:
+    with AnyReader([out / BAG_FOLDER]) as reader:
         packets = [bytes(reader.deserialize(data, connection.msgtype).data)  # type: ignore[attr-defined]
-                   for connection, _, data in reader.messages()]
+                   for connection, _, data in reader.messages()
+                   if connection.topic == '/base/camera/image_raw/gsc']
     sizes = [len(packet) for packet in packets]
     assert {line['bytes'] for line in lines} <= set(sizes)
     assert all((p.width, p.height) == (192, 128) for p in map(unpack, packets))

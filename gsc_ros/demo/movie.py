@@ -39,7 +39,8 @@ def compose(line: dict[str, Any], folder: Path, size: tuple[int, int],
         if view in line['files']:
             sheet.paste(_view(folder / line['files'][view], line['detections'][view], size),
                         (left, _HEAD))
-    latency = '' if line['latency_s'] is None else f'{line["latency_s"]:.2f} s later'
+    latency = ('' if line['latency_s'] is None
+               else f'{line["latency_s"]:.2f} s from camera to screen')
     facts = f'{line["bytes"]} bytes   {line["bpp"]:.4f} bpp   {line["coder"]}   {latency}'
     draw.text((_GAP, _HEAD + height + 7), facts, _DIM, font)
     draw.text((_GAP, _HEAD + height + 27), line['caption'] or '(no caption)', _TEXT, font)

@@ -25,21 +25,32 @@ def titles(generate: str) -> dict[str, str]:
 
 
 def write_page(lines: Sequence[dict[str, Any]], stats: dict[str, Any], folder: Path, *,
-               lead: str, kbps: float, generate: str) -> Path:
+               lead: str, radio: str, generate: str) -> Path:
     """
     Write ``index.html`` into ``folder``, which holds the pictures; works from file://.
 
     :param lead: one sentence that says what was run.
-    :param kbps: limit of the link in 1000 bit/s.
+    :param radio: what the link can do, such as '8 kbit/s'.
     """
     data = {'pictures': [{**line, 'thumbnail': _thumbnail(line, folder)} for line in lines],
             'stats': stats, 'names': COCO_NAMES, 'titles': titles(generate), 'lead': lead,
-            'kbps': f'{kbps:g} kbit/s'}
+            'radio': radio}
     template = (resources.files('gsc_ros') / 'assets' / 'demo_page.html').read_text()
     path = folder / 'index.html'
-    # A caption that holds "</script>" must not end the script.
-    path.write_text(template.replace(_MARK, json.dumps(data).replace('</', '<\\/'), 1))
+    path.write_text(template.replace(_MARK, _in_script(data), 1))
     return path
+
+
+def _in_script(data: dict[str, Any]) -> str:
+    """
+    Write data as JSON that no browser takes for markup.
+
+    In a script ``</script>`` ends it and ``<!--`` changes how it is read, wherever they stand.
+    """
+    text = json.dumps(data)
+    for sign in '<>&':
+        text = text.replace(sign, f'\\u{ord(sign):04x}')
+    return text
 
 
 def _thumbnail(line: dict[str, Any], folder: Path) -> str:

@@ -15,27 +15,23 @@ from typing import Any
 from gsc_ros.codec.errors import GscError, InvalidInputError, MissingDependencyError
 from gsc_ros.demo.movie import write_movie
 from gsc_ros.demo.page import titles, write_page
-from gsc_ros.demo.recording import (
-    DECODED,
-    EVENTS_FILE,
-    PICTURES_FILE,
-    PICTURES_FOLDER,
-    read_lines,
-    RECEIVED,
-)
+from gsc_ros.demo.reading import PICTURES_FOLDER, read_run
+from gsc_ros.demo.recording import BAG_FOLDER, DECODED, Progress, PROGRESS_FILE, recorded_topics
 from gsc_ros.demo.statistics import statistics
+from gsc_ros.link.line_settings import line_settings
 from gsc_ros.media.sources import open_source, TOPIC_PREFIX
 from gsc_ros.parameters import topics
-from gsc_ros.parameters.player import PLAYER, RECORDER
-from gsc_ros.parameters.tables import ENCODER, LINK
-from gsc_ros.runtime.processes import loopback_specs, NodeSpec, POLL_S, ProcessGroup
+from gsc_ros.parameters.player import RECORDER
+from gsc_ros.parameters.tables import ENCODER
+from gsc_ros.runtime.processes import POLL_S, ProcessGroup
+from gsc_ros.runtime.sides import config_file, free_ports, loopback_specs, RadioSettings, Wiring
+from gsc_ros.runtime.specs import NodeSpec, ProcessSpec
 from tqdm import tqdm
 
 STARTUP_S = 180.0   # loading networks on a busy small computer
-WATCH_S = 0.5       # between two looks at the recording
+WATCH_S = 0.5       # between two looks at the progress
 DRAIN_S = 6.0       # pictures under way when the camera stops
-LIVE_WINDOW_NS = 5 * 10 ** 9
-_OURS = (EVENTS_FILE, PICTURES_FILE, PICTURES_FOLDER, 'packets', 'logs', 'index.html', 'demo.mp4',
+_OURS = (BAG_FOLDER, PICTURES_FOLDER, PROGRESS_FILE, 'logs', 'index.html', 'demo.mp4',
          'stats.json')
 
 
@@ -50,6 +46,9 @@ class DemoOptions:
     input: str
     output: Path
     kbps: float = 8.0
+    loss: float = 0.0             # percent of the datagrams, each way
+    delay: float = 0.0            # ms each way, beside the time that the bits take
+    burst: float = 0.0            # mean ms of a burst of loss; 0: each datagram for itself
     seconds: float = 30.0
     coder: str = 'auto'
     max_bytes: int | None = None
@@ -66,17 +65,29 @@ class DemoOptions:
                                 ('rate', 0.1, 120)):
             if not low <= getattr(self, name) <= high:
                 raise InvalidInputError(f'--{name}', getattr(self, name), f'{low}..{high}')
+        line_settings(self.kbps, self.loss, self.delay, self.burst)
         if self.max_bytes is not None:
             ENCODER['max_bytes'].check(self.max_bytes)
         if not self.live_topic:
             open_source(self.input)
-        elif not self.live_topic.removesuffix('/compressed').strip('/'):
-            raise InvalidInputError('--input', self.input, 'topic:/camera/image_raw')
+        else:
+            Wiring.of(self.input)
 
     @property
     def live_topic(self) -> str:
         """Topic of a live camera, '' where a file is played."""
         return self.input.removeprefix(TOPIC_PREFIX) if self.input.startswith(TOPIC_PREFIX) else ''
+
+
+    @property
+    def radio(self) -> RadioSettings:
+        """The emulated radio between the two sides."""
+        return RadioSettings(self.kbps, self.loss, self.delay, self.burst)
+
+    @property
+    def wiring(self) -> Wiring:
+        """The topics of the camera."""
+        return Wiring.of(self.input)
 
 
 def player_spec(options: DemoOptions) -> list[NodeSpec]:
@@ -88,34 +99,41 @@ def player_spec(options: DemoOptions) -> list[NodeSpec]:
         'rate': float(options.rate)})]
 
 
-def node_specs(options: DemoOptions) -> list[NodeSpec]:
-    """Return recorder, encoder, link, decoder and detector, joined for one camera."""
-    camera = options.live_topic or PLAYER['topic'].default
-    compressed = camera.endswith('/compressed')
-    camera = camera.removesuffix('/compressed')
-    stream = topics.stream_topic(camera)
-    linked = topics.linked_topic(LINK['prefix'].default, stream)
-    decoded = topics.decoded_topics(linked)
-    # Large pictures get lost between processes on a busy machine unless they are sent again.
-    reliable = {'reliability': 'reliable'}
-    seen = {'reliability': 'best_effort'} if options.live_topic else reliable
-    encoder: dict[str, Any] = {
-        **seen, 'cameras': [camera], 'bytes_per_second': max(20, int(options.kbps * 125)),
-        'coder': options.coder, 'transport': 'compressed' if compressed else 'raw'}
+def node_specs(options: DemoOptions) -> list[ProcessSpec]:
+    """Return the recorder, both sides with their ends of the link, and the radio between."""
+    params = options.wiring.loopback
+    params['encoder'] |= _encoder_params(options)
+    params['decoder'] |= {'generate': options.generate, 'steps': options.steps}
+    params['detector'] = {'detector': options.detector, 'images': _analysed(options.wiring)}
+    return [_recorder_spec(options), *loopback_specs(
+        config_file('loopback.yaml'), radio=options.radio, ports=free_ports(),
+        with_detector=options.detector != 'none', **params)]
+
+
+def _camera_qos(options: DemoOptions) -> dict[str, Any]:
+    """Large pictures get lost on a busy machine unless they are sent again; a live camera may."""
+    return {'reliability': 'best_effort' if options.live_topic else 'reliable'}
+
+
+def _encoder_params(options: DemoOptions) -> dict[str, Any]:
+    params = {**_camera_qos(options), 'coder': options.coder}
     if options.max_bytes is not None:
-        encoder |= {'max_bytes': options.max_bytes,
-                    'min_bytes': min(options.max_bytes, ENCODER['min_bytes'].default)}
-    recorder = NodeSpec('gsc_ros.nodes.recorder_node', 'gsc_recorder', params={
-        'camera': camera, 'compressed': compressed, 'folder': str(options.output.resolve()),
-        **seen, 'storage': options.storage, 'detections': options.detector != 'none'})
-    nodes = loopback_specs(
-        kbps=options.kbps, encoder=encoder, link={**reliable, 'streams': [stream]},
-        decoder={**reliable, 'streams': [linked], 'generate': options.generate,
-                 'steps': options.steps},
-        detector={**reliable, 'detector': options.detector, 'images': [
-            decoded.picture, decoded.plain, RECORDER['original'].default]},
-        with_detector=options.detector != 'none')
-    return [recorder, *nodes]
+        params |= {'max_bytes': options.max_bytes,
+                   'min_bytes': min(options.max_bytes, ENCODER['min_bytes'].default)}
+    return params
+
+
+def _analysed(wiring: Wiring) -> list[str]:
+    """Name what the detector looks at: both decoded views and the camera's."""
+    decoded = topics.decoded_topics(wiring.linked)
+    return [decoded.picture, decoded.plain, RECORDER['original'].default]
+
+
+def _recorder_spec(options: DemoOptions) -> NodeSpec:
+    return NodeSpec('gsc_ros.nodes.recorder_node', 'gsc_recorder', params={
+        'camera': options.wiring.camera,
+        'compressed': options.wiring.transport == 'compressed', **_camera_qos(options),
+        'folder': str(options.output.resolve()), 'storage': options.storage})
 
 
 def environment(options: DemoOptions, process_id: int) -> dict[str, str]:
@@ -147,6 +165,8 @@ def run_demo(options: DemoOptions, clock: Callable[[], float] = time.monotonic) 
     """
     Run everything and write page, film and figures; returns what ``stats.json`` holds.
 
+    Ctrl-C ends the run early, not the writing.
+
     :raises DemoError: if nothing arrived or a node ended.
     :raises MissingDependencyError: where there is no ROS 2.
     """
@@ -162,9 +182,12 @@ def run_demo(options: DemoOptions, clock: Callable[[], float] = time.monotonic) 
     with ExitStack() as stack:
         stack.enter_context(group)
         stack.enter_context(camera)
-        _watch(options, [camera, group], clock)
-        camera.stop()
-        _drain(options.output, [group], clock)
+        try:
+            _watch(options, [camera, group], clock)
+            camera.stop()
+            _drain(options.output, [group], clock)
+        except KeyboardInterrupt:
+            print('\nstopped; writing what was recorded', flush=True)
     return summarise(options)
 
 
@@ -178,7 +201,6 @@ def _importable(module: str) -> bool:
 def _watch(options: DemoOptions, groups: Sequence[ProcessGroup], clock: Callable[[], float]
            ) -> None:
     """Wait for the first picture, then for ``seconds``, with a progress bar."""
-    folder = options.output
     started = clock()
     first: float | None = None
     with tqdm(total=options.seconds, desc='starting nodes',
@@ -186,36 +208,28 @@ def _watch(options: DemoOptions, groups: Sequence[ProcessGroup], clock: Callable
         while first is None or clock() - first < options.seconds:
             time.sleep(WATCH_S)
             _check(groups)
-            if first is None and read_lines(folder / PICTURES_FILE):
+            progress = Progress.read(options.output)
+            if first is None and progress.decoded:
                 first = clock()
             if first is None and clock() - started > options.startup_s:
                 raise DemoError(f'no picture has arrived in {options.startup_s:g} s\n'
                                 + _tails(groups))
             bar.n = min(options.seconds, clock() - first) if first is not None else 0
-            _report(bar, read_lines(folder / EVENTS_FILE))
+            _report(bar, progress)
 
 
-def _report(bar: Any, events: Sequence[dict[str, Any]]) -> None:
-    received = [e for e in events if e['event'] == RECEIVED]
-    if received:
-        last = received[-1]['t_ns']
-        recent = [e['bytes'] for e in received if e['t_ns'] > last - LIVE_WINDOW_NS]
-        kbps = sum(recent) * 8 / 1e3 / (LIVE_WINDOW_NS / 1e9)
-        bar.set_description_str(f'{len(received)} pictures', refresh=False)
-        bar.set_postfix_str(f'{kbps:.1f} kbit/s  {received[-1]["caption"]}', refresh=False)
+def _report(bar: Any, progress: Progress) -> None:
+    if progress.received:
+        bar.set_description_str(f'{progress.received} pictures', refresh=False)
+        bar.set_postfix_str(f'{progress.kbps:.1f} kbit/s  {progress.caption}', refresh=False)
     bar.refresh()
 
 
 def _drain(folder: Path, groups: Sequence[ProcessGroup], clock: Callable[[], float]) -> None:
-    """Let pictures that are under way arrive: until every received one is written."""
+    """Let pictures that are under way arrive: until the newest packet has become a picture."""
     deadline = clock() + DRAIN_S
-    while clock() < deadline:
+    while clock() < deadline and not Progress.read(folder).up_to_date:
         _check(groups)
-        packets = [e for e in read_lines(folder / EVENTS_FILE) if e['event'] != 'diagnostics']
-        waiting = {e['stamp_ns'] for e in packets} - {
-            line['stamp_ns'] for line in read_lines(folder / PICTURES_FILE)}
-        if not packets or max(e['stamp_ns'] for e in packets) not in waiting:
-            return
         time.sleep(POLL_S)
 
 
@@ -238,27 +252,29 @@ def summarise(options: DemoOptions) -> dict[str, Any]:
     """
     Write ``stats.json``, ``index.html`` and ``demo.mp4`` from the recording.
 
-    Packets from before the first decoded picture are left out of the figures, because the
-    decoder was still loading; ``warmup_packets`` says how many these were.
-
     :raises DemoError: if no picture was decoded.
     """
-    folder = options.output
-    pictures = sorted(read_lines(folder / PICTURES_FILE), key=lambda p: p['stamp_ns'])
-    if not any(DECODED in picture['files'] for picture in pictures):
+    folder, wiring = options.output, options.wiring
+    run = read_run(folder / BAG_FOLDER, recorded_topics(
+        wiring.camera, wiring.transport == 'compressed', RECORDER['prefix'].default,
+        RECORDER['original'].default), folder)
+    if not any(DECODED in picture['files'] for picture in run.pictures):
         raise DemoError('no picture was received and decoded')
-    events = read_lines(folder / EVENTS_FILE)
-    begin = pictures[0]['stamp_ns']
-    counted = [e for e in events if e.get('stamp_ns', begin) >= begin]
-    stats = {'input': options.input, 'kbps_limit': options.kbps, 'seconds': options.seconds,
-             'coder': options.coder, 'generate': options.generate,
-             'warmup_packets': sum(e['event'] == RECEIVED for e in events)
-             - sum(e['event'] == RECEIVED for e in counted),
-             **statistics(counted, pictures, LINK['overhead_bytes'].default)}
+    stats = {'input': options.input, 'kbps_limit': options.kbps, 'loss_percent': options.loss,
+             'delay_ms': options.delay, 'seconds': options.seconds, 'coder': options.coder,
+             'generate': options.generate, **statistics(run)}
     (folder / 'stats.json').write_text(json.dumps(stats, indent=1) + '\n')
     name = options.live_topic or Path(options.input).name
-    lead = (f'{name} at {stats["width"]}x{stats["height"]}, sent through a link of '
-            f'{options.kbps:g} kbit/s with the coder “{options.coder}”.')
-    write_page(pictures, stats, folder, lead=lead, kbps=options.kbps, generate=options.generate)
-    write_movie(pictures, folder, folder / 'demo.mp4', titles(options.generate))
+    radio = _radio_words(options)
+    lead = (f'{name} at {stats["width"]}x{stats["height"]}, sent over {radio} with the coder '
+            f'“{options.coder}”.')
+    write_page(run.pictures, stats, folder, lead=lead, radio=radio, generate=options.generate)
+    write_movie(run.pictures, folder, folder / 'demo.mp4', titles(options.generate))
     return stats
+
+
+def _radio_words(options: DemoOptions) -> str:
+    bursts = f' in bursts of {options.burst:g} ms' if options.burst else ''
+    return ', '.join([f'{options.kbps:g} kbit/s',
+                      *([f'{options.delay:g} ms each way'] if options.delay else []),
+                      *([f'{options.loss:g} % lost{bursts}'] if options.loss else [])])

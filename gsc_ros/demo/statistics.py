@@ -2,17 +2,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+import socket
 from typing import Any
 
 from gsc_ros.codec.objects import SceneObject
-from gsc_ros.demo.recording import CAMERA, DECODED, DIAGNOSTICS, PLAIN, RECEIVED, SENT, VIEWS
+from gsc_ros.demo.reading import PacketTime, Run
+from gsc_ros.demo.recording import CAMERA, DECODED, PLAIN, VIEWS
 from gsc_ros.evaluation.judges.matching import Agreement, agreement
+from gsc_ros.link.transports.udp import IP_AND_UDP_BYTES
+from gsc_ros.link.wire.blobs import PICTURE_BYTES
+from gsc_ros.link.wire.datagrams import Kind, PART_BYTES, plain_overhead
+from gsc_ros.units import SECOND_NS
 import numpy as np
 
-WINDOW_NS = 10 ** 9
+# What the link adds to a packet that fits into one datagram, without a key.
+LINK_OVERHEAD = (IP_AND_UDP_BYTES[socket.AF_INET] + plain_overhead(Kind.DATA) + PART_BYTES
+                 + PICTURE_BYTES)
 
 
-def busiest_window(events: Sequence[tuple[int, int]], window_ns: int = WINDOW_NS) -> int:
+def busiest_window(events: Sequence[tuple[int, int]], window_ns: int = SECOND_NS) -> int:
     """
     Most bytes in any half-open window (t - window, t].
 
@@ -28,7 +36,7 @@ def busiest_window(events: Sequence[tuple[int, int]], window_ns: int = WINDOW_NS
     return best
 
 
-def rate(events: Sequence[dict[str, Any]], overhead: int) -> dict[str, Any]:
+def rate(packets: Sequence[PacketTime], overhead: int) -> dict[str, Any]:
     """
     Rates of one side of the link in kbit/s (1000 bit/s), with and without link headers.
 
@@ -37,7 +45,7 @@ def rate(events: Sequence[dict[str, Any]], overhead: int) -> dict[str, Any]:
 
     :param overhead: bytes that the link adds to each packet.
     """
-    sizes = sorted((e['t_ns'], e['bytes']) for e in events)
+    sizes = sorted((packet.time_ns, packet.size) for packet in packets)
     span_s = (sizes[-1][0] - sizes[0][0]) / 1e9 if len(sizes) > 1 else 0.0
     payload = sum(size for _, size in sizes)
     later = payload - sizes[0][1] if sizes else 0
@@ -50,18 +58,27 @@ def rate(events: Sequence[dict[str, Any]], overhead: int) -> dict[str, Any]:
         'kbps_max_1s_wire': busiest_window([(t, s + overhead) for t, s in sizes]) * 8e-3}
 
 
-def statistics(events: Sequence[dict[str, Any]], pictures: Sequence[dict[str, Any]],
-               overhead: int) -> dict[str, Any]:
-    """Everything that ``stats.json`` says of a run; None where nothing was measured."""
-    sides = {side: [e for e in events if e['event'] == side] for side in (SENT, RECEIVED)}
+def statistics(run: Run) -> dict[str, Any]:
+    """
+    Everything that ``stats.json`` says of a run; None where nothing was measured.
+
+    Packets from before the first decoded picture are left out, because the decoder was still
+    loading; ``warmup_packets`` says how many these were.
+    """
+    pictures = run.pictures
+    begin_ns = pictures[0]['stamp_ns'] if pictures else 0
+    sent, received = ([packet for packet in packets if packet.stamp_ns >= begin_ns]
+                      for packets in (run.sent, run.received))
     latencies = [p['latency_s'] for p in pictures if p['latency_s'] is not None]
     return {
-        'pictures_sent': len(sides[SENT]), 'pictures_received': len(sides[RECEIVED]),
+        'warmup_packets': len(run.received) - len(received),
+        'pictures_sent': len(sent), 'pictures_received': len(received),
         'pictures_decoded': sum(DECODED in p['files'] for p in pictures),
+        'pictures_predicted': sum(p['predicted'] for p in pictures),
         'width': pictures[-1]['width'] if pictures else None,
         'height': pictures[-1]['height'] if pictures else None,
-        'link_overhead_bytes': overhead,
-        'sent': rate(sides[SENT], overhead), 'received': rate(sides[RECEIVED], overhead),
+        'link_overhead_bytes': LINK_OVERHEAD,
+        'sent': rate(sent, LINK_OVERHEAD), 'received': rate(received, LINK_OVERHEAD),
         'bytes_per_picture': _spread([p['bytes'] for p in pictures]),
         'bpp': _spread([p['bpp'] for p in pictures]),
         'latency_s': _spread(latencies),
@@ -69,9 +86,7 @@ def statistics(events: Sequence[dict[str, Any]], pictures: Sequence[dict[str, An
                    for name in sorted({p['coder'] for p in pictures})},
         'captions': sorted({p['caption'] for p in pictures if p['caption']}),
         'detections': _detections(pictures),
-        'times_ms': {name: _spread([e[name] for e in events
-                                    if e['event'] == DIAGNOSTICS and name in e])
-                     for name in ('encode_ms', 'decode_ms', 'detect_ms')}}
+        'times_ms': {name: _spread(values) for name, values in run.figures.items()}}
 
 
 def _spread(values: Sequence[float]) -> dict[str, float] | None:
@@ -120,7 +135,7 @@ def table(stats: dict[str, Any]) -> str:
         if stats[key]:
             rows.append((name, form.format(stats[key]['mean'])))
     if latency:
-        rows.append(('latency, median / 95 %', f'{latency["median"]:.2f} s / '
+        rows.append(('camera to shown, median / 95 %', f'{latency["median"]:.2f} s / '
                      f'{latency["p95"]:.2f} s'))
     for name, times in stats['times_ms'].items():
         if times:

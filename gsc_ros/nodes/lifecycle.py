@@ -121,15 +121,19 @@ class GscNode(LifecycleNode):
         return (self.trigger_configure() == TransitionCallbackReturn.SUCCESS
                 and self.trigger_activate() == TransitionCallbackReturn.SUCCESS)
 
-    def listen(self, kind: Any, topic: str, handle: Callable[..., None], qos: QoSProfile
-               ) -> Subscription:
-        """Subscribe until deactivated; what ``handle`` raises is reported and ends nothing."""
+    def listen(self, kind: Any, topic: str, handle: Callable[..., None], qos: QoSProfile, *,
+               raw: bool = False) -> Subscription:
+        """
+        Subscribe until deactivated; what ``handle`` raises is reported and ends nothing.
+
+        With ``raw`` it gets the messages serialized.
+        """
         @wraps(handle)  # rclpy reads from the signature whether message info is wanted
         def guarded(*words: Any) -> None:
             with self.guard(topic):
                 handle(*words)
 
-        self._heard.append(self.create_subscription(kind, topic, guarded, qos))
+        self._heard.append(self.create_subscription(kind, topic, guarded, qos, raw=raw))
         return self._heard[-1]
 
     def unsubscribe(self, subscription: Subscription) -> None:

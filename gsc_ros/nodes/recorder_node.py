@@ -1,6 +1,7 @@
-"""Records what the camera saw, what crossed the link and what came out, picture by picture."""
+"""Records what the camera saw, what crossed the link and what came out, in a bag."""
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 import sys
 from typing import Any
@@ -8,80 +9,81 @@ from typing import Any
 from diagnostic_msgs.msg import DiagnosticArray
 from gsc_msgs.msg import ObjectArray, SemanticFrame
 from gsc_ros.codec.errors import InvalidInputError
-from gsc_ros.codec.objects import SceneObject
-from gsc_ros.demo.recording import CAMERA, DECODED, Limits, PLAIN, ReadPicture, Recording
-from gsc_ros.media.images import image_from_picture, picture_from_compressed, picture_from_image
-from gsc_ros.media.packet_bag import PacketBag
+from gsc_ros.demo.recording import (
+    BAG_FOLDER,
+    CAMERA,
+    CameraRing,
+    DECODED,
+    DIAGNOSTIC_ARRAY,
+    ProgressNotes,
+    RECEIVED,
+    recorded_topics,
+    SENT,
+    stamp_key,
+)
+from gsc_ros.media.bag_reader import header_stamp_ns
+from gsc_ros.media.bag_types import COMPRESSED, FRAME, IMAGE, OBJECTS
+from gsc_ros.media.images import image_from_picture, picture_from_compressed
+from gsc_ros.media.message_bag import MessageBag
 from gsc_ros.nodes.diagnostics import Counters
 from gsc_ros.nodes.lifecycle import GscNode, run_node
 from gsc_ros.nodes.qos import input_qos, output_qos
-from gsc_ros.parameters import topics
 from gsc_ros.parameters.player import RECORDER
 from rclpy.publisher import Publisher
-from rclpy.serialization import serialize_message
+from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CompressedImage, Image
 
-PERIOD_S = 0.2
+PERIOD_S = 0.25
 QUEUE = 20   # a busy machine lets a recorder wait for seconds
-FIGURES = ('encode_ms', 'decode_ms', 'detect_ms')
+CLASSES = {IMAGE: Image, COMPRESSED: CompressedImage, FRAME: SemanticFrame, OBJECTS: ObjectArray,
+           DIAGNOSTIC_ARRAY: DiagnosticArray}
+# Times of packets are those of their publishers, of pictures those of their arrival on a screen.
+PUBLISHED = (SENT, RECEIVED)
 
 
 class RecorderNode(GscNode):
-    """Subscribes to both sides of the link; writes through ``Recording`` and ``PacketBag``."""
+    """
+    Writes messages as they are, without reading them.
+
+    Of the camera it writes the pictures that were sent; those of received packets it shows to the
+    detector.
+    """
 
     def __init__(self) -> None:
         """Make the node; nothing is written before configure."""
         super().__init__('gsc_recorder', RECORDER)
-        self._recording: Recording | None = None
-        self._bag: PacketBag | None = None
+        self._topics: dict[str, tuple[str, str]] = {}
+        self._bag: MessageBag | None = None
+        self._notes: ProgressNotes | None = None
+        self._ring = CameraRing(0)
         self._original: Publisher | None = None
         self._timer: Any = None
-        self._counters = Counters('recorder', ('camera', 'sent', 'received', 'plain', 'decoded'))
+        self._counters = Counters('recorder', ())
 
     def setup(self) -> None:
-        """Make the folder, the bag and the publisher of originals."""
+        """Make the bag and the publisher of originals."""
         values = self.parameters
         if not values['folder']:
             raise InvalidInputError('folder', repr(''), 'a folder to write to')
         folder = Path(values['folder'])
-        self._recording = Recording(folder, Limits(
-            round(values['patience'] * 1e9), values['pending'], values['memory'] * 10 ** 6,
-            values['detections']))
-        if (folder / 'packets').exists():
-            raise InvalidInputError('folder', folder, 'a folder without "packets" in it')
-        self._bag = PacketBag(folder / 'packets', self.resolve_topic_name(self._linked()),
-                              values['storage'])
+        named = recorded_topics(values['camera'], values['compressed'], values['prefix'],
+                                values['original'])
+        self._topics = {role: (self.resolve_topic_name(topic), kind)
+                        for role, (topic, kind) in named.items()}
+        self._bag = MessageBag(folder / BAG_FOLDER, self._topics.values(), values['storage'])
+        self._notes = ProgressNotes(folder)
+        self._ring = CameraRing(values['memory'] * 10 ** 6)
         self._original = self.advertise(Image, values['original'], output_qos())
-
-    def _linked(self) -> str:
-        return topics.linked_topic(self.parameters['prefix'],
-                                   topics.stream_topic(self.parameters['camera']))
+        self._counters = Counters('recorder', tuple(self._topics))
 
     def start(self) -> None:
         """Subscribe to everything."""
-        camera = self.parameters['camera']
-        decoded = topics.decoded_topics(self._linked())
-        if self.parameters['compressed']:
-            kind, camera_name = CompressedImage, topics.compressed_topic(camera)
-        else:
-            kind, camera_name = Image, camera
-        self._listen(kind, camera_name, self._on_camera,
-                     reliability=self.parameters['reliability'])
-        self._listen(SemanticFrame, topics.stream_topic(camera), self._on_sent)
-        self._listen(SemanticFrame, self._linked(), self._on_received)
-        for view, image in ((PLAIN, decoded.plain), (DECODED, decoded.picture)):
-            self._listen(Image, image, self._on_picture, view)
-        for view, image in ((PLAIN, decoded.plain), (DECODED, decoded.picture),
-                            (CAMERA, self.parameters['original'])):
-            self._listen(ObjectArray, topics.detected_topics(image).objects, self._on_objects,
-                         view)
-        self._listen(DiagnosticArray, topics.DIAGNOSTICS, self._on_diagnostics)
-        self._timer = self.create_timer(PERIOD_S, self._advance)
-
-    def _listen(self, kind: Any, topic: str, handle: Any, *extra: Any,
-                reliability: str = 'reliable') -> None:
-        self.listen(kind, topic, lambda msg, info: handle(msg, info, *extra),
-                    input_qos(reliability, QUEUE))
+        for role, (topic, kind) in self._topics.items():
+            reliability = self.parameters['reliability'] if role == CAMERA else 'reliable'
+            handle = partial(self._on_message, role)
+            self.listen(CLASSES[kind], topic, lambda data, info, handle=handle: handle(data, info),
+                        input_qos(reliability, QUEUE), raw=True)
+        self._timer = self.create_timer(PERIOD_S, self._write_progress)
 
     def stop(self) -> None:
         """Write nothing more."""
@@ -90,30 +92,66 @@ class RecorderNode(GscNode):
             self._timer = None
 
     def teardown(self) -> None:
-        """Write what is left and close the files."""
-        if self._recording:
-            self._recording.close()
-            self._recording = None
+        """Close the bag."""
         if self._bag:
             self._bag.close()
-            self._bag = None
-        self._original = None
+        self._bag = self._notes = self._original = None
 
     def summary(self) -> str:
         """Name the stream and the folder."""
-        return f'{self._linked()} -> {self.parameters["folder"]}'
+        return f'{self._topics[RECEIVED][0]} -> {self.parameters["folder"]}'
 
     def counters(self) -> list[Counters]:
         """Count what came by."""
         return [self._counters]
 
+    def _write_progress(self) -> None:
+        with self.guard('write'):
+            if self._notes:
+                self._notes.write(self._now_ns())
+
+    def _on_message(self, role: str, data: bytes, info: dict[str, int]) -> None:
+        """Write a message; with a packet that is sent its camera picture."""
+        self._counters.add(role)
+        now_ns = self._time_ns(info, 'source' if role in PUBLISHED else 'received')
+        key = stamp_key(header_stamp_ns(data))
+        if role != CAMERA:
+            self._write(role, data, now_ns)
+        elif self._ring.keep(key, data):
+            self._write(CAMERA, data, now_ns)
+        self._follow(role, key, data, now_ns)
+
+    def _follow(self, role: str, key: int, data: bytes, now_ns: int) -> None:
+        if self._notes is None:
+            return
+        if role == SENT:
+            self._notes.sent()
+            camera = self._ring.ask(key)
+            if camera is not None:
+                self._write(CAMERA, camera, now_ns)
+        elif role == RECEIVED:
+            self._notes.received(key, bytes(deserialize_message(data, SemanticFrame).data), now_ns)
+            self._show_original(key)
+        elif role == DECODED:
+            self._notes.decoded(key)
+
+    def _write(self, role: str, data: bytes, now_ns: int) -> None:
+        if self._bag:
+            self._bag.write(self._topics[role][0], data, now_ns)
+
+    def _show_original(self, key: int) -> None:
+        camera = self._ring.ask(key)
+        if not camera or not self._original or not self._original.get_subscription_count():
+            return
+        if self.parameters['compressed']:
+            message = deserialize_message(camera, CompressedImage)
+            self._original.publish(
+                image_from_picture(picture_from_compressed(message), message.header))
+        else:
+            self._original.publish(camera)
+
     def _now_ns(self) -> int:
         return int(self.get_clock().now().nanoseconds)
-
-    def _advance(self) -> None:
-        with self.guard('write'):
-            if self._recording:
-                self._recording.advance(self._now_ns())
 
     def _time_ns(self, info: dict[str, int], name: str) -> int:
         """
@@ -124,56 +162,6 @@ class RecorderNode(GscNode):
         stamp = info.get(f'{name}_timestamp', 0)
         simulated = self.get_parameter('use_sim_time').value
         return self._now_ns() if simulated or stamp <= 0 else int(stamp)
-
-    def _on_camera(self, msg: Image | CompressedImage, info: dict[str, int]) -> None:
-        self._counters.add('camera')
-        if self._recording:
-            self._recording.camera(_stamp_ns(msg), len(msg.data), _reader(msg))
-
-    def _on_sent(self, msg: SemanticFrame, info: dict[str, int]) -> None:
-        self._counters.add('sent')
-        if self._recording:
-            self._recording.sent(_stamp_ns(msg), bytes(msg.data),
-                                 self._time_ns(info, 'source'))
-
-    def _on_received(self, msg: SemanticFrame, info: dict[str, int]) -> None:
-        self._counters.add('received')
-        if not self._recording or not self._bag or not self._original:
-            return
-        now_ns = self._time_ns(info, 'source')
-        self._bag.write(serialize_message(msg), now_ns)
-        read = self._recording.received(_stamp_ns(msg), bytes(msg.data), now_ns)
-        if read and self._original.get_subscription_count():
-            self._original.publish(image_from_picture(read(), msg.header))
-
-    def _on_picture(self, msg: Image, info: dict[str, int], view: str) -> None:
-        self._counters.add(view)
-        if self._recording:
-            self._recording.picture(view, _stamp_ns(msg), _reader(msg),
-                                    self._time_ns(info, 'received'))
-
-    def _on_objects(self, msg: ObjectArray, info: dict[str, int], view: str) -> None:
-        if self._recording:
-            self._recording.detected(view, _stamp_ns(msg), [SceneObject(
-                o.class_id, o.score, (o.x_min / msg.width, o.y_min / msg.height,
-                                      o.x_max / msg.width, o.y_max / msg.height))
-                for o in msg.objects])
-
-    def _on_diagnostics(self, msg: DiagnosticArray, info: dict[str, int]) -> None:
-        found = {pair.key: float(pair.value) for status in msg.status for pair in status.values
-                 if pair.key in FIGURES}
-        if found and self._recording:
-            self._recording.diagnostics(found, self._now_ns())
-
-
-def _stamp_ns(msg: Any) -> int:
-    stamp = msg.header.stamp
-    return int(stamp.sec) * 10 ** 9 + int(stamp.nanosec)
-
-
-def _reader(msg: Image | CompressedImage) -> ReadPicture:
-    convert: Any = picture_from_image if isinstance(msg, Image) else picture_from_compressed
-    return lambda: convert(msg)
 
 
 def main() -> int:
