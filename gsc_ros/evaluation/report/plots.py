@@ -1,4 +1,4 @@
-"""Rate curves as PNG files."""
+"""Rate curves as SVG files."""
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -9,14 +9,17 @@ from gsc_ros.evaluation.report.figures import COMPARED, FIGURES
 from gsc_ros.evaluation.report.rows import ALL, is_ours, UNITS
 from gsc_ros.evaluation.report.text import name_of
 
-_SHOWN = (*COMPARED, 'f1', 'map', 'invented', 'flicker')
+_SHOWN = (*COMPARED, 'f1', 'map', 'invented', 'lost', 'flicker', 'label_f1', 'label_map',
+          'object_recall')
 _COLUMNS = 3
 
 
-def plot(summary: dict[str, Any], folder: Path) -> None:
-    """Write ``curves_bpp.png`` and ``curves_kbps.png``, as far as there are such rates."""
-    for kind, sets in summary.items():
-        _plot(sets[ALL], kind, folder / f'curves_{kind}.png')
+def plot(summary: dict[str, Any], folder: Path) -> dict[str, Path]:
+    """Write ``curves_bpp.svg`` and ``curves_kbps.svg``, as far as there are such rates."""
+    paths = {kind: folder / f'curves_{kind}.svg' for kind in summary}
+    for kind, path in paths.items():
+        _plot(summary[kind][ALL], kind, path)
+    return paths
 
 
 def _plot(table: dict[str, Any], kind: str, path: Path) -> None:
@@ -35,7 +38,8 @@ def _plot(table: dict[str, Any], kind: str, path: Path) -> None:
     handles, labels = axes.flat[0].get_legend_handles_labels()
     figure.legend(handles[::-1], labels[::-1], loc='outside lower center',
                   ncols=min(6, len(labels) or 1), frameon=False)
-    figure.savefig(path, dpi=110)
+    with matplotlib.rc_context({'svg.hashsalt': kind}):
+        figure.savefig(path, metadata={'Date': None})     # the same rows give the same file
     pyplot.close(figure)
 
 

@@ -1,4 +1,4 @@
-"""Rows to a report: tables as JSON, CSV and Markdown, curves as PNG, one page to look at."""
+"""Rows to a report: tables as JSON, CSV and Markdown, curves as SVG, one page to look at."""
 from __future__ import annotations
 
 import base64
@@ -24,7 +24,7 @@ def write_report(rows_folder: Path, out: Path) -> None:
     """
     Write tables, curves and pictures into ``out``.
 
-    ``summary.json``, ``.csv`` and ``.md``, ``curves_*.png``, ``worst_*.jpg`` and ``report.html``.
+    ``summary.json``, ``.csv`` and ``.md``, ``curves_*.svg``, ``worst_*.jpg`` and ``report.html``.
     The page is one file that needs nothing else.
 
     :param rows_folder: holds ``*.jsonl``; the rows' pictures are named from its parent on.
@@ -42,22 +42,27 @@ def write_report(rows_folder: Path, out: Path) -> None:
     (out / 'summary.json').write_text(json.dumps(summary, indent=1, allow_nan=False) + '\n')
     (out / 'summary.md').write_text(markdown(summary))
     write_csv(summary, out / 'summary.csv')
-    plot(summary, out)
+    curves = plot(summary, out)
     for track in found:
         table = summary[track.kind][ALL]
         write_worst(track, table['ours'], table['lead'], originals, rows_folder.parent,
                     out / f'worst_{track.kind}.jpg')
-    (out / 'report.html').write_text(_page(found, summary, cases, album.pictures))
+    (out / 'report.html').write_text(_page(found, summary, cases, album.pictures, curves))
 
 
 def _page(found: Sequence[Track], summary: dict[str, Any], cases: dict[str, Any],
-          pictures: Sequence[bytes]) -> str:
+          pictures: Sequence[bytes], curves: dict[str, Path]) -> str:
     data = {'summary': summary, 'cases': cases,
             'figures': {key: asdict(figure) for key, figure in FIGURES.items()},
             'names': {codec: name_of(codec) for track in found for codec in track.codecs},
-            'images': ['data:image/webp;base64,' + base64.b64encode(picture).decode('ascii')
-                       for picture in pictures]}
+            'images': [_data_url('webp', picture) for picture in pictures],
+            'curves': {kind: _data_url('svg+xml', path.read_bytes())
+                       for kind, path in curves.items()}}
     text = json.dumps(data, allow_nan=False, separators=(',', ':'), ensure_ascii=False)
     template = (files('gsc_ros') / 'assets' / _TEMPLATE).read_text()
     # A picture's name must not end the script.
     return template.replace(_PLACE, text.replace('</', '<\\/'))
+
+
+def _data_url(kind: str, image: bytes) -> str:
+    return f'data:image/{kind};base64,{base64.b64encode(image).decode("ascii")}'
