@@ -31,7 +31,8 @@ class Pair:
     """
     Mean curves of two codecs on the same pictures: first the real ones, then those of each draw.
 
-    ``ours`` and ``theirs`` are (rates, qualities), (1 + samples, targets) each.
+    ``ours`` and ``theirs`` are (rates, qualities), float (1 + samples, targets) each; qualities
+    are larger for better pictures.
     """
 
     ours: tuple[np.ndarray, np.ndarray]
@@ -46,8 +47,15 @@ class Pair:
 
         :raises CurveError: if one of them is no curve.
         """
-        return (curve(self.ours[0][sample], self.ours[1][sample]),
-                curve(self.theirs[0][sample], self.theirs[1][sample]))
+        return curve(self.ours[0][sample], self.ours[1][sample]), self.their_curve(sample)
+
+    def their_curve(self, sample: int) -> Curve:
+        """
+        Theirs in one sample.
+
+        :raises CurveError: if it is no curve.
+        """
+        return curve(self.theirs[0][sample], self.theirs[1][sample])
 
 
 def pair(track: Track, ours: str, other: str, key: str, counted: str = 'bytes') -> Pair:
@@ -155,29 +163,52 @@ def _equal(track: Track, ours: str, peers: Sequence[str], key: str, counted: str
 
 
 def _ratios(both: Pair) -> tuple[np.ndarray, np.ndarray]:
-    """Their rate over ours at our quality at our targets, and on which side the truth lies."""
-    rates, qualities = both.ours
-    ratios, sides = np.full(rates.shape, np.nan), np.zeros(rates.shape, int)
-    for sample, (ours, wanted) in enumerate(zip(rates, qualities, strict=True)):
+    """
+    Divide the rate that the peer needs for our quality by the rate that we took.
+
+    A row is a sample: row 0 the pictures as they are, the others the bootstrap's draws. A column
+    is one of our target rates.
+
+    :return: ratios, float (1 + samples, targets), NaN in a sample where the peer's points are no
+        curve; sides, int of the same shape, as in ``Bound``: 1 where the peer needs more than the
+        ratio says, -1 where it needs less, 0 where the ratio is the answer.
+    """
+    our_rates, our_qualities = both.ours
+    ratios, sides = np.full(our_rates.shape, np.nan), np.zeros(our_rates.shape, int)
+    for sample, (our_rate, our_quality) in enumerate(zip(our_rates, our_qualities, strict=True)):
+        # 1. the peer's curve in this sample
         try:
-            theirs = curve(both.theirs[0][sample], both.theirs[1][sample])
+            peer = both.their_curve(sample)
         except CurveError:
             continue
-        bounds = [rate_for(theirs, quality) for quality in wanted]
-        ratios[sample] = [bound.rate for bound in bounds] / ours
-        sides[sample] = [bound.side for bound in bounds]
+        # 2. where it reaches each of our qualities
+        needed = [rate_for(peer, quality) for quality in our_quality]
+        # 3. against our own rates
+        ratios[sample] = np.array([bound.rate for bound in needed]) / our_rate
+        sides[sample] = [bound.side for bound in needed]
     return ratios, sides
 
 
 def _smallest(held: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
-    """Take the best peer of each sample."""
-    ratios = np.stack([r for r, _ in held])
+    """
+    Take the best peer of each sample: the one with the smallest ratio.
+
+    :param held: of each peer its ratios and sides, (1 + samples,) each.
+    :return: ratios and sides, (1 + samples,) each.
+    """
+    ratios = np.stack([ratio for ratio, _ in held])     # (peers, 1 + samples)
+    sides = np.stack([side for _, side in held])
     best = np.where(np.isnan(ratios), np.inf, ratios).argmin(0)
-    columns = np.arange(ratios.shape[1])
-    return ratios[best, columns], np.stack([s for _, s in held])[best, columns]
+    samples = np.arange(ratios.shape[1])
+    return ratios[best, samples], sides[best, samples]
 
 
 def _ratio_table(draws: Draws, ratios: np.ndarray, sides: np.ndarray) -> Table:
+    """
+    Write a ratio with its interval, from (1 + samples,) ratios and sides.
+
+    A bound counts as far as it can lie: 0 where the peer needs less, infinity where it needs more.
+    """
     valid = ~np.isnan(ratios)
     low = draws.interval(np.where(sides < 0, 0.0, ratios)[valid])
     high = draws.interval(np.where(sides > 0, np.inf, ratios)[valid])
