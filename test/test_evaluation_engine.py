@@ -12,7 +12,7 @@ from typing import Any
 from bag_maker import IMAGE, make_bag, picture, SECOND_NS, truncate
 import cv2
 from gsc_ros.codec.errors import GscError, InvalidInputError, MissingDependencyError
-from gsc_ros.evaluation.engine import evaluate, Plan, row_settings
+from gsc_ros.evaluation.engine import evaluate, EvaluationPlan, row_settings
 from gsc_ros.evaluation.executors import Answer, open_executor
 from gsc_ros.evaluation.inputs import Input
 from gsc_ros.evaluation.inputs_find import find_inputs
@@ -20,10 +20,10 @@ from gsc_ros.evaluation.instruments import blank_row
 from gsc_ros.evaluation.judges.judge import JudgeSettings
 from gsc_ros.evaluation.rows import forget, key_of, read_rows, Row, RowStore
 from gsc_ros.evaluation.work import Item, Result, WorkSettings
-from gsc_ros.evaluation.worker import Worker
+from gsc_ros.evaluation.worker import EvaluationWorker
 import pytest
 
-PLAN = Plan(codecs=('jpeg', 'webp'), bpp=(0.5, 1.0), keep=2)
+PLAN = EvaluationPlan(codecs=('jpeg', 'webp'), bpp=(0.5, 1.0), keep=2)
 SETTINGS = WorkSettings(PLAN.codecs, JudgeSettings(('psnr', 'ms_ssim')))
 TIMES = ('encode_s', 'decode_s', 'peak_mb')
 
@@ -38,7 +38,7 @@ class Stopping:
     width = 2
 
     def __init__(self, items: int = 10 ** 9, worker: Any = None) -> None:
-        self.worker = worker or Worker(SETTINGS)
+        self.worker = worker or EvaluationWorker(SETTINGS)
         self.left = items
         self.items: list[Item] = []
 
@@ -66,7 +66,7 @@ def folder(tmp_path: Path) -> Path:
     return path
 
 
-def run(inputs: list[Input], report: Path, executor: Any, plan: Plan = PLAN) -> Any:
+def run(inputs: list[Input], report: Path, executor: Any, plan: EvaluationPlan = PLAN) -> Any:
     store = RowStore(report, row_settings(plan, SETTINGS), dict.fromkeys(plan.codecs, ''))
     try:
         return evaluate(inputs, plan, store, executor)

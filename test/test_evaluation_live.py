@@ -18,7 +18,7 @@ from gsc_ros.evaluation.judges.judge import JudgeSettings
 from gsc_ros.evaluation.live import LiveSettings, rehearse_clip
 from gsc_ros.evaluation.our_codecs import OurCodecs
 from gsc_ros.evaluation.work import Item, WorkSettings
-from gsc_ros.evaluation.worker import Worker
+from gsc_ros.evaluation.worker import EvaluationWorker
 from gsc_ros.scene.watcher import Scene
 import numpy as np
 import pytest
@@ -128,9 +128,9 @@ def item(tasks: Sequence[tuple[str, float | None]]) -> Item:
     return Item('clip', 'set', '', shots, tuple(tasks), (3, 14, 29, 35), float(FPS))
 
 
-def worker(monkeypatch: pytest.MonkeyPatch, *names: str) -> Worker:
+def worker(monkeypatch: pytest.MonkeyPatch, *names: str) -> EvaluationWorker:
     monkeypatch.setattr(instruments, 'load_ours', lambda *_: ours(FakeCoder()))
-    return Worker(WorkSettings(names, JudgeSettings(('psnr',)), LIVE))
+    return EvaluationWorker(WorkSettings(names, JudgeSettings(('psnr',)), LIVE))
 
 
 def test_each_way_of_regenerating_has_its_last_picture() -> None:
@@ -199,7 +199,7 @@ def test_a_stream_of_two_sizes_is_refused(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_too_thin_a_link_is_a_problem_with_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(instruments, 'load_ours', lambda *_: ours(FakeCoder(smallest=4000)))
-    result = Worker(WorkSettings(('gsc',), JudgeSettings(('psnr',)), LIVE)).measure(
+    result = EvaluationWorker(WorkSettings(('gsc',), JudgeSettings(('psnr',)), LIVE)).measure(
         item([('gsc', 2.0)]))
     assert '--kbps is 2' in result.problem
 

@@ -10,7 +10,7 @@ from typing import Any, TYPE_CHECKING
 from gsc_ros.codec.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from gsc_ros.evaluation.engine import Outcome, Plan
+    from gsc_ros.evaluation.engine import Outcome, EvaluationPlan
     from gsc_ros.evaluation.inputs import Input
     from gsc_ros.evaluation.work import WorkSettings
 
@@ -123,9 +123,9 @@ def run(args: argparse.Namespace) -> int:
     return _say(outcome, args.report)
 
 
-def _plan(args: argparse.Namespace) -> tuple[list[Input], Plan]:
+def _plan(args: argparse.Namespace) -> tuple[list[Input], EvaluationPlan]:
     from gsc_ros.evaluation.codec_names import check_codecs
-    from gsc_ros.evaluation.engine import Plan
+    from gsc_ros.evaluation.engine import EvaluationPlan
     from gsc_ros.evaluation.inputs_find import as_streams, find_inputs
     from gsc_ros.evaluation.streaming import LiveSettings
     from gsc_ros.media.sources import DEFAULT_FOLDER_RATE
@@ -140,7 +140,7 @@ def _plan(args: argparse.Namespace) -> tuple[list[Input], Plan]:
         bpp, kbps = DEFAULT_BPP, DEFAULT_KBPS
     codecs = split(args.codecs)
     check_codecs(codecs)
-    return inputs, Plan(codecs=tuple(codecs), bpp=tuple(bpp), kbps=tuple(kbps), limit=args.limit,
+    return inputs, EvaluationPlan(codecs=tuple(codecs), bpp=tuple(bpp), kbps=tuple(kbps), limit=args.limit,
                         seconds=args.seconds, picture_rate=args.picture_rate, fps=args.fps,
                         keep=args.pictures, max_width=LiveSettings().max_width)
 
@@ -158,7 +158,7 @@ def _check_ranges(args: argparse.Namespace) -> None:
         raise InvalidInputError('--labels', args.labels, 'a folder of YOLO label files')
 
 
-def _settings(args: argparse.Namespace, plan: Plan) -> WorkSettings:
+def _settings(args: argparse.Namespace, plan: EvaluationPlan) -> WorkSettings:
     from gsc_ros.evaluation.judges.judge import DETECTION, JudgeSettings, why_missing
     from gsc_ros.evaluation.streaming import LiveSettings
     from gsc_ros.evaluation.work import WorkSettings
@@ -174,7 +174,7 @@ def _settings(args: argparse.Namespace, plan: Plan) -> WorkSettings:
     return WorkSettings(plan.codecs, judge, live, args.device)
 
 
-def _store(args: argparse.Namespace, plan: Plan, settings: WorkSettings) -> Any:
+def _store(args: argparse.Namespace, plan: EvaluationPlan, settings: WorkSettings) -> Any:
     from gsc_ros.evaluation.codec_names import parse_codec
     from gsc_ros.evaluation.engine import model_fingerprint, row_settings
     from gsc_ros.evaluation.rows import forget, RowStore

@@ -20,7 +20,7 @@ import numpy as np
 
 
 @dataclass(frozen=True)
-class Shown:
+class CodedSegment:
     """
     What one codec made of a segment, as far as rows need it.
 
@@ -52,7 +52,7 @@ def measure_segment(tools: Instruments, item: Item) -> Result:
     """Code with every codec at every rate, then judge what is on the screen."""
     segment = _read(tools, item)
     # 1. code, and keep only what will be judged
-    made: list[tuple[float, Shown]] = []
+    made: list[tuple[float, CodedSegment]] = []
     for name, target in item.tasks:
         if target is not None and parse_codec(name) is None:
             made.append((target, _peer(tools, name, segment, target)))
@@ -87,7 +87,7 @@ def _read(tools: Instruments, item: Item) -> _Segment:
                     [range(a, b) for a, b in pairwise(edges)], item.judged, item.fps)
 
 
-def _stream_fields(segment: _Segment, shown: Shown, place: int, target: float, row: Any
+def _stream_fields(segment: _Segment, shown: CodedSegment, place: int, target: float, row: Any
                    ) -> dict[str, Any]:
     seconds = len(segment.frames) / segment.fps
     return {'target_kbps': target, 'kbps': shown.wire_bytes * 8 / seconds / 1000,
@@ -98,7 +98,7 @@ def _stream_fields(segment: _Segment, shown: Shown, place: int, target: float, r
             'detail': row['detail'] | shown.detail}
 
 
-def _peer(tools: Instruments, name: str, segment: _Segment, kbps: float) -> Shown:
+def _peer(tools: Instruments, name: str, segment: _Segment, kbps: float) -> CodedSegment:
     from gsc_ros.evaluation.peers import clips as video
     clip = video.code_clip(name, segment.frames, segment.fps, kbps,
                            distance=tools.judge.quick_distance,
@@ -111,11 +111,11 @@ def _peer(tools: Instruments, name: str, segment: _Segment, kbps: float) -> Show
         candidates.append(Candidate(name, clip.decoded[at], size, round(size * payload), PEER,
                                     clip.encode_s / len(sent), clip.decode_s / len(sent)))
     ages = [at - max((i for i in sent if i <= at), default=0) for at in segment.judged]
-    return Shown(candidates, [Scene()] * len(candidates), ages, _flickers(segment, clip.decoded),
+    return CodedSegment(candidates, [Scene()] * len(candidates), ages, _flickers(segment, clip.decoded),
                  len(sent), clip.total_bytes, as_table(clip.detail))
 
 
-def _ours(tools: Instruments, item: Item, segment: _Segment) -> Iterator[tuple[float, Shown]]:
+def _ours(tools: Instruments, item: Item, segment: _Segment) -> Iterator[tuple[float, CodedSegment]]:
     """One stream of packets for the names that differ in decoding only."""
     groups: dict[tuple[float, tuple[str, bool, bool]], list[OurCodec]] = {}
     for name, target in item.tasks:
@@ -132,7 +132,7 @@ def _ours(tools: Instruments, item: Item, segment: _Segment) -> Iterator[tuple[f
             yield target, _seen(tools, segment, codec, run)
 
 
-def _seen(tools: Instruments, segment: _Segment, codec: OurCodec, run: ClipRun) -> Shown:
+def _seen(tools: Instruments, segment: _Segment, codec: OurCodec, run: ClipRun) -> CodedSegment:
     """Collect what one codec shows at the judged instants, and what it cost."""
     shown = run.screens[codec.name]
     made = {one.sent.outgoing.tag: candidate(codec, one.decoded, one.sent.encode_s, one.decode_s)
@@ -149,7 +149,7 @@ def _seen(tools: Instruments, segment: _Segment, codec: OurCodec, run: ClipRun) 
             payload=sum(len(p.latent) + len(p.caption) + len(p.objects) for p in packets)))
     # 3. of the whole segment
     overhead = tools.settings.live.overhead_bytes
-    return Shown(candidates, [screen[at].sent.outgoing.scene for at in segment.judged],
+    return CodedSegment(candidates, [screen[at].sent.outgoing.scene for at in segment.judged],
                  [at - screen[at].sent.outgoing.tag for at in segment.judged],
                  _flickers(segment, pictures), len(shown),
                  sum(len(one.outgoing.data) + overhead for one in run.sent), {})

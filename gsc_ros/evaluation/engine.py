@@ -26,7 +26,7 @@ _SEGMENT_BYTES = 150 * 10 ** 6
 
 
 @dataclass(frozen=True)
-class Plan:
+class EvaluationPlan:
     """
     What is measured.
 
@@ -55,7 +55,7 @@ class Outcome:
     problems: list[str] = field(default_factory=list)
 
 
-def evaluate(inputs: Sequence[Input], plan: Plan, store: RowStore, executor: Executor) -> Outcome:
+def evaluate(inputs: Sequence[Input], plan: EvaluationPlan, store: RowStore, executor: Executor) -> Outcome:
     """
     Measure what the store lacks.
 
@@ -106,7 +106,7 @@ def _missing(item: Item, store: RowStore) -> tuple[Task, ...]:
         (item.input, shot.index, codec, target) in store.known for shot in shots))
 
 
-def _items(inputs: Sequence[Input], plan: Plan, outcome: Outcome) -> Iterator[Item]:
+def _items(inputs: Sequence[Input], plan: EvaluationPlan, outcome: Outcome) -> Iterator[Item]:
     kept: dict[str, int] = {}
     for item in inputs:
         made = _segments(item, plan) if item.stream and plan.kbps else _pictures(item, plan)
@@ -119,7 +119,7 @@ def _items(inputs: Sequence[Input], plan: Plan, outcome: Outcome) -> Iterator[It
             outcome.problems.append(str(error))
 
 
-def _pictures(item: Input, plan: Plan) -> Iterator[Item]:
+def _pictures(item: Input, plan: EvaluationPlan) -> Iterator[Item]:
     """Each picture on its own."""
     tasks = _tasks([c for c in plan.codecs if parse_codec(c) or c in STILLS], plan.bpp)
     pace = Pace(plan.picture_rate, plan.seconds) if item.stream else Pace()
@@ -133,7 +133,7 @@ def _tasks(codecs: Sequence[str], rates: Sequence[float]) -> tuple[Task, ...]:
     return (SOURCE, None), *((codec, rate) for codec in codecs for rate in rates)
 
 
-def _segments(item: Input, plan: Plan) -> Iterator[Item]:
+def _segments(item: Input, plan: EvaluationPlan) -> Iterator[Item]:
     """Take some seconds at a time."""
     tasks = _tasks([c for c in plan.codecs if parse_codec(c) or c in VIDEOS], plan.kbps)
     for number, shots in enumerate(_cut(item.shots(Pace(plan.fps, plan.seconds)), plan)):
@@ -144,7 +144,7 @@ def _segments(item: Input, plan: Plan) -> Iterator[Item]:
         yield Item(item.name, item.dataset, item.stem, shots, tasks, _judged(shots, plan), fps)
 
 
-def _cut(shots: Iterable[Shot], plan: Plan) -> Iterator[tuple[Shot, ...]]:
+def _cut(shots: Iterable[Shot], plan: EvaluationPlan) -> Iterator[tuple[Shot, ...]]:
     segment: list[Shot] = []
     for shot in shots:
         small = _shrunk(shot, plan.max_width)
@@ -165,7 +165,7 @@ def _shrunk(shot: Shot, max_width: int) -> Shot:
     return replace(shot, data=shrink_to_width(shot.read(), max_width))
 
 
-def _judged(shots: Sequence[Shot], plan: Plan) -> tuple[int, ...]:
+def _judged(shots: Sequence[Shot], plan: EvaluationPlan) -> tuple[int, ...]:
     """One place in each period, at a phase that no picture rate is in step with."""
     periods: dict[int, list[int]] = {}
     for place, shot in enumerate(shots):
@@ -183,7 +183,7 @@ def model_fingerprint() -> str:
     return digest.hexdigest()[:16]
 
 
-def row_settings(plan: Plan, settings: WorkSettings) -> dict[str, Any]:
+def row_settings(plan: EvaluationPlan, settings: WorkSettings) -> dict[str, Any]:
     """Everything but codecs and rates that rows depend on; rows of others must not be mixed."""
     judge, live = settings.judge, asdict(settings.live)
     return {

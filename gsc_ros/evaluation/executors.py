@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from gsc_ros.codec.errors import GscError, InvalidInputError, MissingDependencyError
 from gsc_ros.evaluation.work import Item, Result, WorkSettings
-from gsc_ros.evaluation.worker import Worker
+from gsc_ros.evaluation.worker import EvaluationWorker
 from gsc_ros.runtime.tuning import keep_freed_memory
 
 ENGINES = ('local', 'ray')
@@ -62,7 +62,7 @@ class Inline:
     width = 1
 
     def __init__(self, settings: WorkSettings) -> None:
-        self._worker = Worker(settings)
+        self._worker = EvaluationWorker(settings)
 
     def submit(self, item: Item) -> Answer:
         """Measure at once."""
@@ -77,10 +77,10 @@ class Inline:
         """Nothing to stop."""
 
 
-_worker: Worker | None = None
+_worker: EvaluationWorker | None = None
 
 
-def worker_of_one_thread(settings: WorkSettings) -> Worker:
+def worker_of_one_thread(settings: WorkSettings) -> EvaluationWorker:
     """Make the worker of a process that shares the machine with others of its kind."""
     import cv2
     keep_freed_memory()
@@ -88,7 +88,7 @@ def worker_of_one_thread(settings: WorkSettings) -> Worker:
     os.environ['OMP_NUM_THREADS'] = '1'   # torch reads it when it is first needed
     if 'torch' in sys.modules:
         sys.modules['torch'].set_num_threads(1)
-    return Worker(settings, threads=1)
+    return EvaluationWorker(settings, threads=1)
 
 
 def _start(settings: WorkSettings) -> None:

@@ -1,4 +1,4 @@
-"""Who does items of work."""
+"""Evaluation worker: measures items one at a time."""
 from __future__ import annotations
 
 from gsc_ros.codec.errors import BudgetError, GscError, InvalidInputError, PacketError
@@ -8,7 +8,7 @@ from gsc_ros.evaluation.stills import measure_still
 from gsc_ros.evaluation.work import Item, Result, WorkSettings
 
 
-class Worker:
+class EvaluationWorker:
     """Measures one item at a time, with networks that stay loaded."""
 
     def __init__(self, settings: WorkSettings, threads: int = 2) -> None:

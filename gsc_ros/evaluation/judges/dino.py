@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import cv2
 from gsc_ros.codec.errors import MissingDependencyError
-from gsc_ros.evaluation.judges.kind import Kind, Load
+from gsc_ros.evaluation.judges.kind import JudgeKind, Load
 from gsc_ros.evaluation.judges.metrics import check_pair, Memo
 import numpy as np
 
@@ -110,7 +110,7 @@ def _view(most_tiles: int) -> Load:
     return lambda device, threads: DinoMetric(threads, most_tiles)
 
 
-TILES = Kind('dino', 'DINO similarity', 1, 3, _view(2), find_weights, headline=3,
+TILES = JudgeKind('dino', 'DINO similarity', 1, 3, _view(2), find_weights, headline=3,
              note='cosine of the patch tokens of a DINOv2 ViT-S/14')
-WHOLE = Kind('dino_whole', 'DINO, whole picture', 1, 3, _view(1), find_weights,
+WHOLE = JudgeKind('dino_whole', 'DINO, whole picture', 1, 3, _view(1), find_weights,
              note='the same on the whole picture as 224 x 224 pixels')

@@ -7,7 +7,7 @@ forgive, or even reward, a pattern that every eye sees.
 from __future__ import annotations
 
 import cv2
-from gsc_ros.evaluation.judges.kind import Kind, ready
+from gsc_ros.evaluation.judges.kind import JudgeKind, ready
 from gsc_ros.evaluation.judges.metrics import check_pair
 import numpy as np
 
@@ -70,10 +70,10 @@ def _correlation(grain: np.ndarray, flat: np.ndarray, lag: int) -> float:
     return float((a * b).sum()) / energy if energy else 0.0
 
 
-STRENGTH = Kind('grain', 'grain', -1, 2, ready(strength), curve=False,
+STRENGTH = JudgeKind('grain', 'grain', -1, 2, ready(strength), curve=False,
                 note='RMS of the high pass where the original is flat, in grey levels; good is '
                      "what the original has, see the source's row")
-EXCESS = Kind('grain_excess', 'excess grain', -1, 2, ready(excess), curve=False,
+EXCESS = JudgeKind('grain_excess', 'excess grain', -1, 2, ready(excess), curve=False,
               note="the same above the original's")
-REPETITION = Kind('grain_pattern', 'pattern', -1, 2, ready(repetition), curve=False,
+REPETITION = JudgeKind('grain_pattern', 'pattern', -1, 2, ready(repetition), curve=False,
                   note='greatest autocorrelation of that grain 2 to 16 pixels apart')

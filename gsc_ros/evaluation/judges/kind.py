@@ -23,7 +23,7 @@ def nothing_missing() -> None:
 
 
 @dataclass(frozen=True)
-class Kind:
+class JudgeKind:
     """
     A judge of decoded pictures.
 

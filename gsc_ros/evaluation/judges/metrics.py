@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 
 import cv2
 from gsc_ros.codec.errors import InvalidInputError
-from gsc_ros.evaluation.judges.kind import Kind, ready
+from gsc_ros.evaluation.judges.kind import JudgeKind, ready
 import numpy as np
 
 # Five scales of an 11-pixel window: anything smaller has no fifth scale.
@@ -86,8 +86,8 @@ def _ms_ssim_or_nothing(picture: np.ndarray, reference: np.ndarray) -> float:
     return float('nan') if small else ms_ssim(picture, reference)
 
 
-PSNR = Kind('psnr', 'PSNR', 1, 2, ready(psnr), note='dB', headline=6)
-MS_SSIM = Kind('ms_ssim', 'MS-SSIM', 1, 3, ready(_ms_ssim_or_nothing), headline=5)
+PSNR = JudgeKind('psnr', 'PSNR', 1, 2, ready(psnr), note='dB', headline=6)
+MS_SSIM = JudgeKind('ms_ssim', 'MS-SSIM', 1, 3, ready(_ms_ssim_or_nothing), headline=5)
 
 
 Result = TypeVar('Result')

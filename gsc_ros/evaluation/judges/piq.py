@@ -7,7 +7,7 @@ import importlib.util
 from pathlib import Path
 
 from gsc_ros.codec.errors import MissingDependencyError
-from gsc_ros.evaluation.judges.kind import Kind, Measure
+from gsc_ros.evaluation.judges.kind import JudgeKind, Measure
 import numpy as np
 
 # What piq fetches on first use: file names in torch's hub cache.
@@ -48,5 +48,5 @@ def load(name: str, device: str, threads: int) -> Measure:
     return distance
 
 
-LPIPS = Kind('lpips', 'LPIPS', -1, 3, partial(load, 'LPIPS'), partial(check, 'LPIPS'), headline=2)
-DISTS = Kind('dists', 'DISTS', -1, 3, partial(load, 'DISTS'), partial(check, 'DISTS'))
+LPIPS = JudgeKind('lpips', 'LPIPS', -1, 3, partial(load, 'LPIPS'), partial(check, 'LPIPS'), headline=2)
+DISTS = JudgeKind('dists', 'DISTS', -1, 3, partial(load, 'DISTS'), partial(check, 'DISTS'))

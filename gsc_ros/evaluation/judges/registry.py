@@ -1,5 +1,5 @@
 """
-All judges of pictures: a new one is a file that makes a ``Kind`` and a line here.
+All judges of pictures: a new one is a file that makes a ``JudgeKind`` and a line here.
 
 Detection is no measure of a pair of pictures and stands beside them, in ``judge``.
 """

@@ -6,7 +6,7 @@ import importlib.util
 import io
 
 from gsc_ros.codec.errors import InvalidInputError, MissingDependencyError
-from gsc_ros.evaluation.judges.kind import Kind, Measure
+from gsc_ros.evaluation.judges.kind import JudgeKind, Measure
 from gsc_ros.evaluation.judges.metrics import check_pair
 import numpy as np
 from PIL import Image
@@ -52,4 +52,4 @@ def _file(picture: np.ndarray) -> io.BytesIO:
     return file
 
 
-KIND = Kind('ssimulacra2', 'SSIMULACRA2', 1, 1, load, check, headline=4)
+KIND = JudgeKind('ssimulacra2', 'SSIMULACRA2', 1, 1, load, check, headline=4)

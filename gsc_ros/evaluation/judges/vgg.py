@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gsc_ros.evaluation.judges.kind import Kind, Measure
+from gsc_ros.evaluation.judges.kind import JudgeKind, Measure
 from gsc_ros.evaluation.judges.metrics import check_pair, Memo
 import numpy as np
 
@@ -60,5 +60,5 @@ def load(device: str, threads: int) -> Measure:
     return VggMetric(device)
 
 
-KIND = Kind('vgg', 'VGG distance', -1, 3, load, check, trained_on=True, headline=1,
+KIND = JudgeKind('vgg', 'VGG distance', -1, 3, load, check, trained_on=True, headline=1,
             note="on HED's VGG16, this is not LPIPS; our generator was trained on it")

@@ -4,9 +4,9 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from gsc_ros.codec.objects import SceneObject
+from gsc_ros.evaluation.judges.detection import Detects
 import numpy as np
 from PIL import Image
 from tqdm import tqdm
@@ -14,13 +14,6 @@ from tqdm import tqdm
 _IOU = 0.5
 PICTURES = Path('val/coco128_train2017')
 LABELS = Path('val/coco128_train2017_labels')
-
-
-class Detects(Protocol):
-    """Anything that finds objects."""
-
-    def detect(self, picture: np.ndarray) -> list[SceneObject]:
-        """Objects in a picture (H, W, 3) uint8 RGB."""
 
 
 @dataclass(frozen=True)
