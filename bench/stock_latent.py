@@ -24,7 +24,7 @@ from gsc_ros.encoder import SemanticEncoder
 from gsc_ros.models.frames import pad_to_tensor
 from gsc_ros.prior.consistency import Constraint, PlanesConstraint
 from gsc_ros.prior.correction import descend, pull
-from gsc_ros.prior.embedded import Facts, Running
+from gsc_ros.prior.embedded import PictureFacts, Running
 from gsc_ros.prior.sampling import draw_noise, integrate, shifted
 import numpy as np
 from PIL import Image
@@ -88,7 +88,7 @@ class GaussianPrior:
         """Pictures of taef2."""
         return self.space.decode(latent)
 
-    def condition(self, latent: Tensor, facts: Sequence[Facts]) -> Any:
+    def condition(self, latent: Tensor, facts: Sequence[PictureFacts]) -> Any:
         """Nothing but the latent."""
         return latent
 

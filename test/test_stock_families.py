@@ -18,7 +18,7 @@ from gsc_ros.codec.resample import enlarge  # noqa: E402
 from gsc_ros.encoder import SemanticEncoder  # noqa: E402
 from gsc_ros.models.frames import crop_to_picture, pad_to_tensor  # noqa: E402
 from gsc_ros.prior.consistency import PlanesConstraint  # noqa: E402
-from gsc_ros.prior.embedded import Facts  # noqa: E402
+from gsc_ros.prior.embedded import PictureFacts  # noqa: E402
 from gsc_ros.prior.generator import Generator  # noqa: E402
 from gsc_ros.prior.sampling import draw_noise, integrate  # noqa: E402
 from gsc_ros.prior.stock import load as stock_load  # noqa: E402
@@ -84,7 +84,7 @@ def test_pure_noise_gives_what_the_pipeline_itself_makes(name: str, make: Make) 
     latent = prior.to_latent(torch.zeros(1, 3, 64, 80))
     noise = draw_noise(tuple(latent.shape), 3)
     with torch.no_grad():
-        condition = prior.condition(latent, [Facts(0.01, 2, 'a street')])
+        condition = prior.condition(latent, [PictureFacts(0.01, 2, 'a street')])
         start = prior.start(noise, condition)
         clean = integrate(prior, start, condition, prior.times(steps, condition))
         ours = prior.to_picture(clean)
@@ -146,8 +146,8 @@ def test_texts_are_encoded_once_while_the_caption_stands(
 def test_cameras_in_one_batch_get_the_pictures_that_they_get_alone(make: Make) -> None:
     from gsc_ros.prior.generator import Job
     prior = make('FluxPipeline')
-    jobs = [Job(picture(), Facts(0.01, 2, 'a dog'), 1), Job(picture(48, 64), Facts(0.01, 2), 1),
-            Job(picture()[::-1].copy(), Facts(0.04, 2, 'a long caption of a cat'), 2)]
+    jobs = [Job(picture(), PictureFacts(0.01, 2, 'a dog'), 1), Job(picture(48, 64), PictureFacts(0.01, 2), 1),
+            Job(picture()[::-1].copy(), PictureFacts(0.04, 2, 'a long caption of a cat'), 2)]
     together = Generator(prior).regenerate_batch(jobs, 2)
     for job, made in zip(jobs, together, strict=True):
         (alone,) = Generator(prior).regenerate_batch([job], 2)

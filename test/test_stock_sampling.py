@@ -11,7 +11,7 @@ import pytest
 torch = pytest.importorskip('torch')
 
 from gsc_ros.prior.correction import Correction, descend, pull  # noqa: E402
-from gsc_ros.prior.embedded import Facts, Running  # noqa: E402
+from gsc_ros.prior.embedded import PictureFacts, Running  # noqa: E402
 from gsc_ros.prior.generator import Generator  # noqa: E402
 from gsc_ros.prior.sampling import draw_noise, integrate, shifted  # noqa: E402
 from gsc_ros.prior.stock.start import start_time  # noqa: E402
@@ -36,7 +36,7 @@ class Gaussian:
     def to_picture(self, latent: Tensor) -> Tensor:
         return latent
 
-    def condition(self, latent: Tensor, facts: Sequence[Facts]) -> Tensor:
+    def condition(self, latent: Tensor, facts: Sequence[PictureFacts]) -> Tensor:
         return latent
 
     def times(self, steps: int, condition: Tensor) -> Tensor:

@@ -36,7 +36,7 @@ class Condition:
 
 
 @dataclass(frozen=True)
-class Facts:
+class PictureFacts:
     """What a packet says of one picture beside its plain decode."""
 
     bpp: float
@@ -83,7 +83,7 @@ class FlowPrior(Protocol):
     def to_picture(self, latent: Tensor) -> Tensor:
         """Latents (B, C, h, w) -> pictures (B, 3, H, W), about -1..1 (not clipped)."""
 
-    def condition(self, latent: Tensor, facts: Sequence[Facts]) -> Any:
+    def condition(self, latent: Tensor, facts: Sequence[PictureFacts]) -> Any:
         """Collect what ``times``, ``start`` and ``velocity`` want to know of a batch."""
 
     def times(self, steps: int, condition: Any) -> Tensor:
@@ -154,7 +154,7 @@ class EmbeddedPrior(nn.Module):
         """Render latents (B, C, h, w) as pictures (B, 3, 8h, 8w)."""
         return self.autoencoder.decode(latent)
 
-    def condition(self, latent: Tensor, facts: Sequence[Facts]) -> Condition:
+    def condition(self, latent: Tensor, facts: Sequence[PictureFacts]) -> Condition:
         """Batch the facts of the pictures whose latents these are."""
         return Condition.build(latent, [f.bpp for f in facts], [f.coder for f in facts],
                                [f.caption for f in facts], [f.objects for f in facts])

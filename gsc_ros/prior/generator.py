@@ -14,7 +14,7 @@ from gsc_ros.models.autoencoder import Autoencoder, AutoencoderConfig
 from gsc_ros.models.frames import crop_to_picture, pad_to_tensor
 from gsc_ros.prior.consistency import Constraint
 from gsc_ros.prior.correction import Correction
-from gsc_ros.prior.embedded import EmbeddedPrior, Facts, FlowPrior, PriorConfig
+from gsc_ros.prior.embedded import EmbeddedPrior, FlowPrior, PictureFacts, PriorConfig
 from gsc_ros.prior.grid import grid_pattern
 from gsc_ros.prior.sampling import draw_noise, integrate
 from gsc_ros.prior.steady import LastPicture, Making
@@ -77,7 +77,7 @@ class Job:
     """
 
     plain: np.ndarray
-    facts: Facts
+    facts: PictureFacts
     seed: int
     constraint: Constraint | None = None
     last: LastPicture | None = None
@@ -109,7 +109,7 @@ class Generator:
         :param last: of the same camera; where nothing has changed its picture stays.
         :param crispness: 0 (the plain picture) to 1 (all that was made); None: the prior's own.
         """
-        facts = Facts(bpp, coder, caption, objects)
+        facts = PictureFacts(bpp, coder, caption, objects)
         job = Job(plain, facts, seed, constraint, last, crispness)
         (made,) = self.regenerate_batch([job], steps)
         return made

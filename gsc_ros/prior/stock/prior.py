@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from gsc_ros.prior.embedded import Facts, Running
+from gsc_ros.prior.embedded import PictureFacts, Running
 from gsc_ros.prior.sampling import shifted
 from gsc_ros.prior.stock.family import Embedded, Family
 from gsc_ros.prior.stock.settings import StockSettings
@@ -50,7 +50,7 @@ class StockPrior:
         """Render latents (B, C, h, w) as pictures, about -1..1."""
         return self.family.to_picture(latent)
 
-    def condition(self, latent: Tensor, facts: Sequence[Facts]) -> Prompted:
+    def condition(self, latent: Tensor, facts: Sequence[PictureFacts]) -> Prompted:
         """Choose where each picture's flow starts, and read its words."""
         chosen = self.settings.start
         start = [start_time(f.bpp) if chosen is None else chosen for f in facts]
