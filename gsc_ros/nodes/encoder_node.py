@@ -14,7 +14,7 @@ from gsc_ros.link.session.control import check_request
 from gsc_ros.link.wire.datagrams import RequestKind
 from gsc_ros.media.images import picture_from_compressed, picture_from_image
 from gsc_ros.nodes.diagnostics import Counters
-from gsc_ros.nodes.info_messages import StreamFacts
+from gsc_ros.nodes.info_messages import StreamInfoPublisher
 from gsc_ros.nodes.lifecycle import GscNode, run_node
 from gsc_ros.nodes.messages import feedback_from_message
 from gsc_ros.nodes.qos import input_qos, latched_qos, output_qos
@@ -43,7 +43,7 @@ class _Camera:
         stream = topics.stream_topic(topic)
         self.topic = topic
         self.frames: Publisher = node.advertise(SemanticFrame, stream, output_qos())
-        self.facts = StreamFacts(node.advertise(
+        self.facts = StreamInfoPublisher(node.advertise(
             StreamInfo, topics.info_topic(stream), latched_qos()))
         self.counts: Counter[str] = Counter()
         self.counters = Counters(

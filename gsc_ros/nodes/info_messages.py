@@ -12,7 +12,7 @@ from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 
 
-class StreamFacts:
+class StreamInfoPublisher:
     """Publishes the facts of one camera's stream whenever they have changed."""
 
     def __init__(self, publisher: Publisher) -> None:
