@@ -34,7 +34,7 @@ _SIDES = ((2.0, 128), (3.0, 160), (float('inf'), 192))
 
 
 @dataclass(frozen=True)
-class LossWeights:
+class MeanLossWeights:
     """Weights of the parts of the loss; a judge whose weight is 0 is not loaded."""
 
     pixel: float = 1.0
@@ -152,11 +152,11 @@ def _initial(init: str) -> MeanPredictor:
     return model
 
 
-def _loss_weights(weights: dict[str, float]) -> LossWeights:
-    known = asdict(LossWeights())
+def _loss_weights(weights: dict[str, float]) -> MeanLossWeights:
+    known = asdict(MeanLossWeights())
     if not set(weights) <= set(known):
         raise InvalidInputError('weights', weights, ', '.join(known))
-    return LossWeights(**weights)
+    return MeanLossWeights(**weights)
 
 
 def _objects_judge(file: Path | None) -> ObjectLoss:

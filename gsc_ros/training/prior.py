@@ -56,7 +56,7 @@ class Texts:
 
 
 @dataclass(frozen=True)
-class LossWeights:
+class PriorLossWeights:
     """
     What each part of the loss weighs.
 
@@ -99,10 +99,10 @@ class PriorStage:
         prior.autoencoder.encoder.requires_grad_(False)
         self.model = prior
         self.vgg = VggDistance()
-        known = asdict(LossWeights())
+        known = asdict(PriorLossWeights())
         if not set(weights or {}) <= set(known):
             raise InvalidInputError('weights', weights, ', '.join(known))
-        self.loss_weights = LossWeights(**(weights or {}))
+        self.loss_weights = PriorLossWeights(**(weights or {}))
         if self.loss_weights.critic:
             self.critic = Critic()
         self.objects = _objects_judge(judge) if self.loss_weights.objects else None
