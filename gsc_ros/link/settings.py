@@ -15,10 +15,11 @@ from gsc_ros.link.wire.datagrams import (
     PART_BYTES,
     plain_overhead,
 )
+from gsc_ros.units import SECOND_NS
 
 SHORTEST_PERIOD_NS = 50_000_000
-LONGEST_PERIOD_NS = 60_000_000_000
-LEAST_SILENCE_NS = 4_000_000_000
+LONGEST_PERIOD_NS = 60 * SECOND_NS
+LEAST_SILENCE_NS = 4 * SECOND_NS
 PARTS = ('pictures', 'info', 'control', 'fec', 'overhead')
 
 

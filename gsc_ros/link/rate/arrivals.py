@@ -3,23 +3,24 @@ from __future__ import annotations
 
 from collections import deque
 
+from gsc_ros.codec.sequence import SEQUENCES
 from gsc_ros.link.session.replay import ahead, NumberWindow, WINDOW
+from gsc_ros.units import SECOND_NS
 
 MS_NS = 1_000_000
-SENT_MS_RANGE = 1 << 16
 # The least delay is forgotten after one to two of these, in case clocks or routes drift.
-GENERATION_NS = 10_000_000_000
+GENERATION_NS = 10 * SECOND_NS
 # Datagrams are compared with such of at least their own size: on a thin link a large one takes
 # much longer than a small one without any queue.
 SIZE_STEP = 64
 # A loss figure for people and for parity: averaged over about so many datagrams.
 LOSS_DATAGRAMS = 64
-RATE_WINDOW_NS = 5_000_000_000
+RATE_WINDOW_NS = 5 * SECOND_NS
 
 
 def sent_ms(now_ns: int) -> int:
     """Time of sending as it goes over the wire: milliseconds modulo 2^16."""
-    return now_ns // MS_NS % SENT_MS_RANGE
+    return now_ns // MS_NS % SEQUENCES
 
 
 class QueueDelay:
@@ -35,7 +36,7 @@ class QueueDelay:
 
     def add(self, size: int, sent: int, now_ns: int) -> None:
         """Note a datagram of ``size`` bytes that left at ``sent`` (``sent_ms``)."""
-        delay_ns = self._unwrap((now_ns - sent * MS_NS) % (SENT_MS_RANGE * MS_NS))
+        delay_ns = self._unwrap((now_ns - sent * MS_NS) % (SEQUENCES * MS_NS))
         if not 0 <= now_ns - self._generation_ns < GENERATION_NS:
             self._generation_ns = now_ns
             self._least_before, self._least = self._least, {}
@@ -47,7 +48,7 @@ class QueueDelay:
 
     def _unwrap(self, delay_ns: int) -> int:
         if self._last_ns is not None:
-            full = SENT_MS_RANGE * MS_NS
+            full = SEQUENCES * MS_NS
             delay_ns = (self._last_ns
                         + (delay_ns - self._last_ns + full // 2) % full - full // 2)
         self._last_ns = delay_ns
@@ -135,4 +136,4 @@ class RateMeter:
         """Return the mean rate."""
         while self._events and not 0 <= now_ns - self._events[0][0] < RATE_WINDOW_NS:
             self._events.popleft()
-        return sum(size for _, size in self._events) * 1e9 / RATE_WINDOW_NS
+        return sum(size for _, size in self._events) * SECOND_NS / RATE_WINDOW_NS

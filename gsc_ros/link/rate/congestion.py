@@ -30,7 +30,7 @@ Rates are bytes per second on the wire. Time is an argument in nanoseconds.
 from __future__ import annotations
 
 from gsc_ros.codec.errors import InvalidInputError
-from gsc_ros.link.rate.feedback import Feedback, Report
+from gsc_ros.link.rate.measurements import Measurements, Report
 from gsc_ros.units import SECOND_NS
 
 __all__ = ['RateController', 'Report']
@@ -76,7 +76,7 @@ class RateController:
             raise InvalidInputError('floor', floor, f'1..ceiling={ceiling}')
         self._floor, self._ceiling = floor, ceiling
         self._rate = max(float(floor), START * ceiling)
-        self._feedback = Feedback()
+        self._measured = Measurements()
         self._heard_ns: int | None = None
         self._arrived_ns: int | None = None  # when a report last told of a datagram
         self._interval_s = self._idle_trip_s = self._trip_s = ROUND_TRIP_S
@@ -101,7 +101,7 @@ class RateController:
         silent_s = _since_s(self._heard_ns, now_ns) - self._interval_s
         stuck_s = _since_s(self._arrived_ns, now_ns) - self._interval_s
         flight_s = FLIGHT * flight_s + max(0.0, silent_s, PROBE * stuck_s)
-        return int(self._rate * flight_s + self._feedback.datagram)
+        return int(self._rate * flight_s + self._measured.datagram)
 
     @property
     def patience_ns(self) -> int:
@@ -121,14 +121,14 @@ class RateController:
         self._heard_ns = now_ns
         self._note_times(report)
         queue_s = report.queue_delay_ns / SECOND_NS
-        self._feedback.add(report, quiet=queue_s < QUIET * self._tolerance_s())
+        self._measured.add(report, quiet=queue_s < QUIET * self._tolerance_s())
         if not report.received:
             return  # idle or all lost: nothing was measured
         self._arrived_ns = now_ns
         excess_s = queue_s - self._tolerance_s()
         if excess_s > 0:
             self._back_off(excess_s)
-        elif self._feedback.unusual_loss > LOSS_UNUSUAL:
+        elif self._measured.unusual_loss > LOSS_UNUSUAL:
             self._back_off_from_loss(now_ns)
         elif self._onset is not None:
             self._resume(self._onset, now_ns)
@@ -152,25 +152,25 @@ class RateController:
             self._idle_trip_s += 0.25 * (idle_ns / SECOND_NS - self._idle_trip_s)
 
     def _tolerance_s(self) -> float:
-        return QUEUE_S + self._feedback.datagram / self._rate
+        return QUEUE_S + self._measured.datagram / self._rate
 
     def _back_off(self, excess_s: float) -> None:
         """Go on with what arrives, while a queue lasts with less, so that it empties."""
         if self._onset is None:
             self._onset = self._capacity = self._rate
-        passed = max(self._feedback.passed, STEP_DOWN * self._capacity)
+        passed = max(self._measured.passed, STEP_DOWN * self._capacity)
         self._capacity = min(self._onset, passed)
         self._set(BACK_OFF * self._capacity * max(DRAIN_LEAST, 1 - excess_s / DRAIN_S))
 
     def _back_off_from_loss(self, now_ns: int) -> None:
         """Go on with what gets through; the same losses must not count a second time."""
-        self._set(self._rate * (1 - self._feedback.unusual_loss))
-        self._feedback.forgive()
+        self._set(self._rate * (1 - self._measured.unusual_loss))
+        self._measured.forgive()
         self._hold_ns = now_ns + LOSS_HOLD_NS
 
     def _resume(self, onset: float, now_ns: int) -> None:
         """Take the rate that was measured, now that the queue is gone, and see what that does."""
-        self._set(BACK_OFF * min(onset, max(self._capacity, self._feedback.passed)))
+        self._set(BACK_OFF * min(onset, max(self._capacity, self._measured.passed)))
         self._onset = None
         feedback_ns = int((self._idle_trip_s + self._interval_s) * SECOND_NS)
         self._hold_ns = now_ns + min(feedback_ns, SILENCE_LONGEST_NS)
@@ -182,10 +182,10 @@ class RateController:
         A rate that is used for the better part, with nothing lost, counts as tried (in the manner
         of RFC 7661): cameras seldom fill it, and would otherwise never get more.
         """
-        feedback_s = self._idle_trip_s + self._interval_s + self._feedback.span_s / 2
+        feedback_s = self._idle_trip_s + self._interval_s + self._measured.span_s / 2
         step = min(GROWTH_MOST, self._tolerance_s() / feedback_s)
-        passed = self._feedback.passed
-        if self._feedback.unusual_loss < LOSS_NONE:
+        passed = self._measured.passed
+        if self._measured.unusual_loss < LOSS_NONE:
             passed = max(passed, min(self._rate, passed / USED))
         self._set(max(self._rate, (1 + step) * passed))
 

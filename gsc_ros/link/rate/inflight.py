@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from collections import deque
 
-NUMBERS = 1 << 16
+from gsc_ros.codec.sequence import distance, SEQUENCES
 
 
 class InFlight:
@@ -21,7 +21,7 @@ class InFlight:
 
     def reported(self, number: int) -> None:
         """All up to ``number`` have arrived or are lost."""
-        while self._datagrams and (number - self._datagrams[0][0]) % NUMBERS < NUMBERS // 2:
+        while self._datagrams and distance(number, self._datagrams[0][0]) < SEQUENCES // 2:
             self._bytes -= self._datagrams.popleft()[1]
 
     def bytes(self, now_ns: int, patience_ns: int) -> int:

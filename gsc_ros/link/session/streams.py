@@ -20,12 +20,13 @@ from gsc_ros.link.wire.blobs import (
 from gsc_ros.link.wire.datagrams import Fragment, FRAGMENT_BYTES, Head, Kind, PART_BYTES
 from gsc_ros.link.wire.fragments import fragment_count, split
 from gsc_ros.link.wire.reports import Ack
+from gsc_ros.units import SECOND_NS
 
 # Facts are repeated, with all their bytes within this share of the rate.
 INFO_SHARE = 0.05
-INFO_PERIOD_NS = 5_000_000_000
+INFO_PERIOD_NS = 5 * SECOND_NS
 # Facts that left so lately may still be on their way when a base station asks for them.
-INFO_GAP_NS = 2_000_000_000
+INFO_GAP_NS = 2 * SECOND_NS
 # A stamp this far from the last one told is told at once: 32 bits would become ambiguous.
 STAMP_JUMP_NS = (1 << 30) * STAMP_UNIT_NS
 MAX_UNACKED = 64
@@ -138,7 +139,7 @@ class Streams:
         message = self._message(number, Head(Kind.INFO), blob, now_ns, loss)
         size = message.bytes_left + len(message.parts) * (
             self._settings.overhead(Kind.INFO) + self._settings.overhead_bytes + PART_BYTES)
-        period_ns = max(INFO_PERIOD_NS, int(size / (INFO_SHARE * rate) * 1e9))
+        period_ns = max(INFO_PERIOD_NS, int(size / (INFO_SHARE * rate) * SECOND_NS))
         stream.facts_sent_ns, stream.told_stamp_ns = now_ns, stream.stamp_ns
         stream.facts_due_ns = now_ns + len(self._streams) * period_ns
         return message

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import struct
 
 from gsc_ros.codec.errors import InvalidInputError
-from gsc_ros.link.wire.datagrams import LinkError, U16
+from gsc_ros.codec.sequence import SEQUENCES
+from gsc_ros.link.wire.datagrams import LinkError
 
 STAMP_UNIT_NS = 100_000
 MAX_PACKET = 65535
@@ -113,8 +114,8 @@ def read_facts(data: bytes) -> FactsBlob:
 
 def check_picture(sequence: int, stamp_ns: int, packet: bytes, largest: int) -> None:
     """Raise InvalidInputError naming what of a picture cannot be sent."""
-    if not 0 <= sequence < U16:
-        raise InvalidInputError('sequence', sequence, f'0..{U16 - 1}')
+    if not 0 <= sequence < SEQUENCES:
+        raise InvalidInputError('sequence', sequence, f'0..{SEQUENCES - 1}')
     if not 0 <= stamp_ns < 1 << 63:
         raise InvalidInputError('stamp_ns', stamp_ns, '0..2^63 - 1')
     if not 1 <= len(packet) <= largest:

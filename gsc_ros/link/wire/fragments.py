@@ -7,11 +7,12 @@ from gsc_ros.codec.errors import InvalidInputError
 from gsc_ros.link.wire import fec
 from gsc_ros.link.wire.blobs import MAX_BLOB
 from gsc_ros.link.wire.datagrams import Fragment, Kind, LinkError
+from gsc_ros.units import SECOND_NS
 
 # Closes a blob that is cut into equal fragments; zeros fill up the last one.
 _END = 0x80
 # A fragment follows the one before within this time, or its picture is given up.
-MAX_AGE_NS = 30_000_000_000
+MAX_AGE_NS = 30 * SECOND_NS
 MAX_GROUPS_PER_STREAM = 4
 MAX_GROUPS = 256
 MAX_BYTES = 1 << 20

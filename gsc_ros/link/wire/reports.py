@@ -4,7 +4,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 import struct
 
-from gsc_ros.link.wire.datagrams import LinkError, U16
+from gsc_ros.codec.sequence import SEQUENCES
+from gsc_ros.link.wire.datagrams import LinkError
 
 _REPORT = struct.Struct('<HHHHHHIH')
 _ACK = struct.Struct('<BHH')
@@ -29,7 +30,7 @@ class Ack:
     @property
     def sequences(self) -> list[int]:
         """All acknowledged sequence numbers, newest first."""
-        return [self.newest] + [(self.newest - 1 - bit) % U16
+        return [self.newest] + [(self.newest - 1 - bit) % SEQUENCES
                                 for bit in range(16) if self.before >> bit & 1]
 
 
@@ -57,7 +58,7 @@ def write_report(report: ReportBody) -> bytes:
     """Return the body."""
     hold = (_NOTHING_RECEIVED if report.newest is None
             else min(report.hold_ms, _NOTHING_RECEIVED - 1))
-    most = U16 - 1
+    most = SEQUENCES - 1
     body = _REPORT.pack(
         report.boot, report.newest or 0, hold, min(report.interval_ms, most),
         min(report.received, most), min(report.lost, most),

@@ -45,7 +45,7 @@ class Report:
                 raise PacketError(f'report {name}', getattr(self, name), '0 or more')
 
 
-class Feedback:
+class Measurements:
     """What the last reports say together: rate, loss, size of a datagram."""
 
     def __init__(self) -> None:
