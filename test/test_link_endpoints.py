@@ -6,7 +6,6 @@ import statistics
 
 from gsc_ros.codec.errors import InvalidInputError, MissingDependencyError
 from gsc_ros.link.line_settings import LineSettings
-from gsc_ros.link.session import ciphering as sessions
 from gsc_ros.link.session.base import BaseEndpoint, Facts, Restarted
 from gsc_ros.link.session.requests import MAX_PENDING, TooManyRequestsError
 from gsc_ros.link.session.robot import Acked, RefreshNeeded, Requested, RobotEndpoint
@@ -46,7 +45,8 @@ def test_what_is_delivered_is_what_was_offered(key: bytes | None, mtu: int) -> N
     sim.run(60, streams=(0, 7), size=330)
     got = [(picture.stream_id, picture.sequence) for _, picture in sim.pictures]
     assert len(got) == len(set(got))  # doubles are not delivered
-    assert len(got) > 0.75 * len(sim.offered)
+    whole = fec.available() or mtu == 1500  # else most pictures lose one of their fragments
+    assert len(got) > (0.75 if whole else 0.35) * len(sim.offered)
     assert {picture.facts for _, picture in sim.pictures} >= {facts(0), facts(7)}
     assert sim.base_state.counters['malformed'] == 0
 
@@ -64,13 +64,11 @@ def test_the_ceiling_holds_in_every_second(key: bytes | None, rate: int, adapt: 
         sim.run(1, streams=(0, 7), size=150)
     assert most_in_a_second(sim.sent['base'], 28) <= rate
     assert most_in_a_second(sim.sent['robot'], 28) <= rate
-    assert len(sim.pictures) > 5
+    assert len(sim.pictures) > 3  # at 125 bytes/s requests and their DONE take the greater part
 
 
 @both
-def test_sequence_numbers_datagram_numbers_and_words_wrap(
-        key: bytes | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sessions, 'NUMBERS_PER_WORD', 40)
+def test_sequence_and_datagram_numbers_wrap(key: bytes | None) -> None:
     sim = simulation(key, mtu=100)
     sim.robot = RobotEndpoint(settings(key=key, mtu=100), boot=2**32 - 30)
     sim.base = BaseEndpoint(settings(key=key, mtu=100), boot=2**32 - 5,

@@ -28,12 +28,13 @@ def test_forged_replayed_and_altered_datagrams_are_counted_and_dropped() -> None
     assert sim.robot_state.counters['replayed'] == 0
 
 
-def test_a_wrong_key_shows_on_both_sides() -> None:
+def test_a_wrong_key_shows_at_the_base_station_and_is_not_answered() -> None:
     sim = Simulation(settings(key=KEY), settings(key=bytes(32)))
     sim.run(10)
     assert sim.pictures == []
     assert not sim.robot_state.connected
-    assert sim.robot_state.counters['auth_failed'] > 3
+    assert sim.base_state.counters['auth_failed'] > 3
+    assert sim.sent['robot'] == []
     plain = Simulation(settings(), settings(key=KEY))
     plain.run(10)
     assert plain.pictures == []

@@ -5,7 +5,6 @@ from collections import Counter
 import queue
 import threading
 import time
-from types import SimpleNamespace
 from typing import Any
 
 from gsc_ros.link import io as link_io
@@ -21,20 +20,31 @@ class Endpoint:
 
     def __init__(self) -> None:
         self.due: list[bytes] = []
+        self.answer: list[bytes] = []
+        self.events: list[str] = []
         self.broken = 0
         self.counters: Counter[str] = Counter()
-        self.connected = False
 
     def receive(self, datagram: bytes, now_ns: int) -> list[str]:
         """As BaseEndpoint.receive."""
         if datagram == b'breaks it':
             self.broken += 1
             raise RuntimeError('a bug')
-        if datagram == b'forged':
+        if datagram in (b'forged', b'calls'):
+            self.answer = [b'answer'] if datagram == b'calls' else []
             return []
         self.counters['datagrams_received'] += 1
-        self.connected = True
         return [datagram.decode()]
+
+    def answers(self, now_ns: int) -> list[bytes]:
+        """As BaseEndpoint.answers."""
+        answer, self.answer = self.answer, []
+        return answer
+
+    def take_events(self) -> list[str]:
+        """As BaseEndpoint.take_events."""
+        events, self.events = self.events, []
+        return events
 
     def poll(self, now_ns: int) -> list[bytes]:
         """As BaseEndpoint.poll."""
@@ -46,8 +56,7 @@ class Endpoint:
         return None
 
     def status(self, now_ns: int) -> Any:
-        """As BaseEndpoint.status, as far as it is looked at."""
-        return SimpleNamespace(connected=self.connected)
+        """As BaseEndpoint.status, which the thread does not look at."""
 
 
 class Transport:
@@ -59,12 +68,17 @@ class Transport:
         self.counts = TransportCounts()
         self.incoming: queue.Queue[bytes | None] = queue.Queue()
         self.outgoing: queue.Queue[bytes] = queue.Queue()
+        self.replies: queue.Queue[bytes] = queue.Queue()
         self.waits = self.confirmed = 0
         self.closed = threading.Event()
 
     def send(self, datagram: bytes) -> None:
         """As Transport.send."""
         self.outgoing.put(datagram)
+
+    def reply(self, datagram: bytes) -> None:
+        """As Transport.reply."""
+        self.replies.put(datagram)
 
     def receive(self, timeout_s: float) -> bytes | None:
         """As Transport.receive."""
@@ -114,15 +128,30 @@ def test_use_wakes_the_thread_and_it_sleeps_otherwise(made):
     assert transport.waits <= 10
 
 
-def test_strangers_are_answered_only_while_nobody_is_there(made):
-    """A caller gets an answer; once a peer has proved itself, answers stay with it."""
+def test_only_what_is_genuine_moves_the_address(made):
+    """A caller is answered where it calls from; everything else stays with the peer."""
     endpoint, transport, io, events, _ = made
     io.start()
-    for datagram, confirmed in ((b'forged', 1), (b'genuine', 2), (b'forged', 2), (b'again', 3)):
+    for datagram, confirmed in ((b'forged', 0), (b'calls', 0), (b'genuine', 1), (b'calls', 1),
+                                (b'forged', 1), (b'again', 2)):
         transport.incoming.put(datagram)
-        if datagram != b'forged':
+        if datagram == b'calls':
+            assert transport.replies.get(timeout=PATIENCE_S) == b'answer'
+        elif datagram != b'forged':
             assert events.get(timeout=PATIENCE_S) == [datagram.decode()]
-            assert transport.confirmed == confirmed
+        assert transport.confirmed <= confirmed
+    io.stop()
+    assert transport.confirmed == 2
+    assert transport.replies.empty() and transport.outgoing.empty()
+
+
+def test_events_without_a_datagram_are_told(made):
+    """Such as a request that has expired while nobody answers."""
+    endpoint, _, io, events, _ = made
+    io.start()
+    with io.use() as end:
+        end.events.append('expired')
+    assert events.get(timeout=PATIENCE_S) == ['expired']
 
 
 def test_an_error_in_the_endpoint_ends_nothing(made):

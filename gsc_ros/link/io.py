@@ -10,6 +10,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from gsc_ros.codec.errors import GscError
 from gsc_ros.link.settings import LinkState
 from gsc_ros.link.transports import Transport, TransportCounts
+from gsc_ros.units import SECOND_NS
 
 RETRY_S = 1.0
 GENUINE = 'datagrams_received'  # counter of endpoints for what the other end has sent
@@ -23,6 +24,12 @@ class Endpoint(Protocol):
 
     def receive(self, datagram: bytes, now_ns: int) -> Sequence[Any]:
         """Take a datagram; the events that follow from it. What is not genuine is counted."""
+
+    def answers(self, now_ns: int) -> Sequence[bytes]:
+        """Return what goes to the sender of the datagram received last, and nobody else."""
+
+    def take_events(self) -> Sequence[Any]:
+        """Return events that no datagram brought."""
 
     def poll(self, now_ns: int) -> Sequence[bytes]:
         """Return the datagrams to send now."""
@@ -104,10 +111,13 @@ class LinkIo(Generic[End]):
         with self._lock:
             due = self._endpoint.poll(self._clock())
             next_ns = self._endpoint.next_ns()
+            events = self._endpoint.take_events()
         for datagram in due:
             transport.send(datagram)
+        if events:
+            self._on_events(events)
         # 2. whatever comes first: a datagram, the next one due, or somebody who calls wake
-        wait_s = LONGEST_WAIT_S if next_ns is None else (next_ns - self._clock()) / 1e9
+        wait_s = LONGEST_WAIT_S if next_ns is None else (next_ns - self._clock()) / SECOND_NS
         arrived = transport.receive(min(max(wait_s, 0.0), LONGEST_WAIT_S))
         if arrived is None:
             return
@@ -120,9 +130,10 @@ class LinkIo(Generic[End]):
     def _take(self, arrived: bytes, transport: Transport, now_ns: int) -> Sequence[Any]:
         before = self._endpoint.counters[GENUINE]
         events = self._endpoint.receive(arrived, now_ns)
-        # A robot that calls, or speaks to the run before, proves nothing until it is answered:
-        # it is, unless another robot is there, which strangers must not be able to cut off.
-        if (self._endpoint.counters[GENUINE] > before
-                or not self._endpoint.status(now_ns).connected):
+        # Who only says that a robot is there, or was, is answered where it speaks from; the
+        # address that everything else goes to moves for what belongs to the session alone.
+        for datagram in self._endpoint.answers(now_ns):
+            transport.reply(datagram)
+        if self._endpoint.counters[GENUINE] > before:
             transport.confirm()
         return events

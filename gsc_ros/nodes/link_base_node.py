@@ -13,6 +13,7 @@ from gsc_msgs.msg import SemanticFrame, StreamInfo, StreamRequest
 from gsc_ros.codec.errors import GscError, InvalidInputError
 from gsc_ros.link.session.base import BaseEndpoint, Facts, Picture, Restarted, StreamFacts
 from gsc_ros.link.session.control import check_request
+from gsc_ros.link.session.events import Expired
 from gsc_ros.link.settings import LinkSettings
 from gsc_ros.link.wire.datagrams import Request
 from gsc_ros.link.wire.stream_info import unpack_info
@@ -34,9 +35,10 @@ REQUEST_DEPTH = 10
 class _Stream:
     """What the node keeps of one stream of the robot."""
 
-    def __init__(self, node: LinkBaseNode, number: int, facts: StreamFacts) -> None:
-        self.number, self.facts = number, facts
-        topic = topics.linked_topic(node.parameters['prefix'], facts.name)
+    def __init__(self, node: LinkBaseNode, name: str) -> None:
+        self.name = name
+        self.number: int | None = None  # in the robot's present run, once it has told
+        topic = topics.linked_topic(node.parameters['prefix'], name)
         topics.decoded_topics(topic)  # refuses a name that no decoder could take
         self.frames: Publisher = node.advertise(SemanticFrame, topic, output_qos())
         self.infos: Publisher = node.advertise(
@@ -46,7 +48,8 @@ class _Stream:
             output_qos(REQUEST_DEPTH))
         self.info = b''
         self.counters = Counters(topic, ('pictures', 'bytes', 'requests'),
-                                 faults=('refused_requests',), rates=('pictures', 'bytes'))
+                                 faults=('refused_requests', 'expired_requests'),
+                                 rates=('pictures', 'bytes'))
 
 
 class LinkBaseNode(LinkEndNode[BaseEndpoint]):
@@ -55,7 +58,7 @@ class LinkBaseNode(LinkEndNode[BaseEndpoint]):
     def __init__(self) -> None:
         """Make the node; nothing is opened before configure."""
         super().__init__('gsc_link_base', LINK_BASE)
-        self._streams: dict[int, _Stream] = {}
+        self._streams: dict[str, _Stream] = {}
         self._unnamed: dict[int, Picture] = {}
 
     def link_settings(self, **common: Any) -> LinkSettings:
@@ -68,7 +71,7 @@ class LinkBaseNode(LinkEndNode[BaseEndpoint]):
     def make_endpoint(self, settings: LinkSettings) -> BaseEndpoint:
         """Make the base station's end; a new number for each start tells the robot of it."""
         offset_ns = self.get_clock().now().nanoseconds - time.monotonic_ns()
-        return BaseEndpoint(settings, boot=secrets.randbits(32), wall_offset_ns=offset_ns)
+        return BaseEndpoint(settings, boot=secrets.randbits(64), wall_offset_ns=offset_ns)
 
     def stop(self) -> None:
         """End the link; forget the streams."""
@@ -99,7 +102,22 @@ class LinkBaseNode(LinkEndNode[BaseEndpoint]):
                 elif isinstance(event, Facts):
                     self._on_facts(event.stream_id, event.facts)
                 elif isinstance(event, Restarted):
-                    self._unnamed.clear()
+                    self._on_restart()
+                elif isinstance(event, Expired):
+                    self._on_expired(event)
+
+    def _on_restart(self) -> None:
+        """Forget which number is which camera, until the robot tells again."""
+        self._unnamed.clear()
+        for stream in self._streams.values():
+            stream.number = None
+
+    def _on_expired(self, event: Expired) -> None:
+        """Tell whoever asked for it that a request was not confirmed."""
+        for stream in self._streams.values():
+            if event.request.stream_id in (None, stream.number):
+                stream.counters.add('expired_requests')
+                self.report(stream.name, GscError(str(event)))
 
     def _on_picture(self, picture: Picture) -> None:
         """Publish a picture, or keep it until its stream is announced."""
@@ -129,26 +147,37 @@ class LinkBaseNode(LinkEndNode[BaseEndpoint]):
             self._on_picture(replace(waiting, facts=facts))
 
     def _stream(self, number: int, facts: StreamFacts) -> _Stream:
-        """Return the stream of that number; one of another name takes its place."""
-        stream = self._streams.get(number)
-        if stream is not None and stream.facts.name == facts.name:
+        """Return the stream of that name, which has that number now."""
+        stream = self._streams.get(facts.name)
+        if stream is not None and stream.number == number:
             return stream
         if number >= MAX_STREAMS:
             raise InvalidInputError('stream number', number, f'below {MAX_STREAMS}')
-        if stream is not None:
-            self._drop(self._streams.pop(number))
-        self._streams[number] = _Stream(self, number, facts)
+        self._make_room(number, facts.name)
+        if stream is None:
+            stream = self._streams[facts.name] = _Stream(self, facts.name)
+        stream.number = number
         self.get_logger().info(f'stream {number}: {facts.name}')
-        return self._streams[number]
+        return stream
+
+    def _make_room(self, number: int, wanted: str) -> None:
+        """Drop the stream that had that number, and what no run tells of where there are many."""
+        for name, other in list(self._streams.items()):
+            full = len(self._streams) >= MAX_STREAMS and other.number is None
+            if name != wanted and (other.number == number or full):
+                self._drop(self._streams.pop(name))
 
     def on_request(self, stream: _Stream, msg: StreamRequest) -> None:
         """Hand a request to the link, which repeats it until the robot has it."""
         stream.counters.add('requests')
         try:
             kind = check_request(msg.kind, msg.values)
+            if stream.number is None:
+                raise InvalidInputError('stream', stream.name, 'what the robot has announced '
+                                        'since it was started again')
         except GscError as error:
             stream.counters.add('refused_requests')
-            self.report(f'{stream.facts.name}: request refused', error)
+            self.report(f'{stream.name}: request refused', error)
             return
         if self.io:
             with self.io.use() as end:

@@ -8,8 +8,10 @@ import time
 from typing import Any, Generic, TypeVar
 
 from gsc_msgs.msg import LinkStatus
+from gsc_ros.codec.errors import GscError
 from gsc_ros.link.io import Endpoint, LinkIo
 from gsc_ros.link.key_file import load_key
+from gsc_ros.link.session.events import OtherVersion, TwoRobots
 from gsc_ros.link.settings import LinkSettings, LinkState
 from gsc_ros.link.transports import open_transport, Transport, TransportError
 from gsc_ros.nodes.diagnostics import Counters
@@ -23,7 +25,8 @@ End = TypeVar('End', bound=Endpoint)
 # Counted on the wire while a transport that cannot be opened yet does not tell its own.
 UNKNOWN_OVERHEAD_BYTES = 64
 # What makes the status a warning when it grows: somebody else speaks, or the line is bad.
-FAULTS = ('auth_failed', 'replayed', 'malformed', 'transport_failures')
+FAULTS = ('auth_failed', 'replayed', 'malformed', 'other_version', 'two_robots',
+          'transport_failures')
 
 
 class LinkEndNode(GscNode, Generic[End]):
@@ -110,7 +113,11 @@ class LinkEndNode(GscNode, Generic[End]):
     def _handle_events(self) -> None:
         while not self._events.empty():
             with self.guard('link events'):
-                self.on_events(self._events.get())
+                events = self._events.get()
+                for event in events:
+                    if isinstance(event, TwoRobots | OtherVersion):
+                        self.report('the other end', GscError(str(event)))
+                self.on_events(events)
 
     def saw(self, stamp_ns: int) -> None:
         """Note the stamp of a picture that has crossed."""

@@ -72,7 +72,7 @@ class LinkRobotNode(LinkEndNode[RobotEndpoint]):
     def make_endpoint(self, settings: LinkSettings) -> RobotEndpoint:
         """Make the robot's end; a new number for each start tells the base station of it."""
         self._feedback = RobotFeedback(settings, (stream.number for stream in self._streams))
-        return RobotEndpoint(settings, boot=secrets.randbits(32))
+        return RobotEndpoint(settings, boot=secrets.randbits(64))
 
     def setup(self) -> None:
         """Open the link; make the publishers."""

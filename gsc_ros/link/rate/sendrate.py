@@ -6,16 +6,18 @@ from collections import deque, OrderedDict
 from gsc_ros.budget.window import WindowCeiling
 from gsc_ros.link.rate.arrivals import LossMeter, MS_NS
 from gsc_ros.link.rate.congestion import RateController
-from gsc_ros.link.rate.feedback import Report
 from gsc_ros.link.rate.inflight import InFlight
+from gsc_ros.link.rate.measurements import Report
 from gsc_ros.link.rate.pacing import Pacer
+from gsc_ros.link.rate.senttimes import SentTimes
 from gsc_ros.link.settings import LinkSettings
 from gsc_ros.link.wire.reports import ReportBody
+from gsc_ros.units import SECOND_NS
 
 TICK_NS = 100_000_000
 MAX_SENT_TIMES = 1024
 MAX_REPORTS_KNOWN = 16
-LONGEST_ROUND_TRIP_NS = 60_000_000_000
+LONGEST_ROUND_TRIP_NS = 60 * SECOND_NS
 
 
 class SendRate:
@@ -29,6 +31,7 @@ class SendRate:
         self._pacer = Pacer(self.rate)
         self._in_flight = InFlight()
         self._sent_ns: OrderedDict[int, int] = OrderedDict()  # by datagram number
+        self.sent_times = SentTimes()
         self._reports: deque[tuple[int, int]] = deque(maxlen=MAX_REPORTS_KNOWN)
         self.loss = LossMeter()
         self.round_trip_ns: int | None = None
@@ -39,6 +42,12 @@ class SendRate:
         """Wire bytes per second."""
         return (self._controller.rate if self._settings.adapt
                 else self._settings.bytes_per_second)
+
+    def restart(self) -> None:
+        """Begin with another numbering of datagrams and reports."""
+        self._in_flight, self.sent_times = InFlight(), SentTimes()
+        self._sent_ns.clear()
+        self._reports.clear()
 
     def tick(self, now_ns: int) -> None:
         """Note that time passes, with or without reports."""
@@ -61,7 +70,9 @@ class SendRate:
         self._pacer.sent(size, now_ns)
         if number is None:
             return
-        self._in_flight.sent(number, size, now_ns)
+        if self._settings.adapt:  # else nobody asks, and without a base station nothing ends it
+            self._in_flight.sent(number, size, now_ns)
+        self.sent_times.sent(number, now_ns)
         self._sent_ns[number] = now_ns
         self._sent_ns.move_to_end(number)
         if len(self._sent_ns) > MAX_SENT_TIMES:

@@ -6,33 +6,52 @@ from dataclasses import dataclass
 
 from gsc_ros.budget.window import WindowCeiling
 from gsc_ros.codec.errors import PacketError
-from gsc_ros.link.rate.arrivals import RateMeter
-from gsc_ros.link.session.ciphering import BaseSession, PlainSession
-from gsc_ros.link.session.events import BaseEvent, Facts, Picture, Restarted
+from gsc_ros.link.rate.arrivals import MS_NS, RateMeter
+from gsc_ros.link.session.ciphering import BaseSession, UnknownSessionError
+from gsc_ros.link.session.events import (
+    BaseEvent,
+    Expired,
+    Facts,
+    OtherVersion,
+    Picture,
+    Restarted,
+    TwoRobots,
+)
+from gsc_ros.link.session.greeting import Greeting
+from gsc_ros.link.session.plain import PlainSession
 from gsc_ros.link.session.reporter import Reporter
 from gsc_ros.link.session.requests import Requests
+from gsc_ros.link.session.runs import Heard, Runs
 from gsc_ros.link.settings import LinkSettings, LinkState, PARTS
 from gsc_ros.link.wire.blobs import read_facts, read_picture, StreamFacts
+from gsc_ros.link.wire.crypto import ReplayError
 from gsc_ros.link.wire.datagrams import (
+    Datagram,
     Head,
     Kind,
     LinkError,
+    OtherVersionError,
     Part,
     read_done,
+    read_head,
     read_part,
     Request,
+    VERSION,
     write_request,
 )
 from gsc_ros.link.wire.fragments import Reassembly
+from gsc_ros.units import SECOND_NS
 
 __all__ = ['BaseEndpoint', 'BaseEvent', 'Facts', 'Picture', 'Restarted', 'StreamFacts']
 
-# Whoever calls is answered at most this often.
-ANSWER_PERIOD_NS = 500_000_000
 # Facts that are missing are asked for no more often than this.
-ASK_PERIOD_NS = 3_000_000_000
+ASK_PERIOD_NS = 3 * SECOND_NS
 # Reports about nothing, while no robot is heard, are rarer.
 IDLE_PERIODS = 4
+# Reports come as often as keeps all their bytes within this share of the ceiling.
+REPORT_SHARE = 0.75
+# The same trouble is told again after so long.
+TELL_PERIOD_NS = 10 * SECOND_NS
 
 
 @dataclass(frozen=True)
@@ -40,7 +59,6 @@ class _Outgoing:
     kind: Kind
     body: bytes
     request_id: int = 0
-    answer: bool = False  # to a caller, under a word that nobody has used
 
 
 class BaseEndpoint:
@@ -50,13 +68,19 @@ class BaseEndpoint:
         """
         Make one for a run.
 
-        ``boot``: 32 random bits for every start. ``wall_offset_ns``: what to add to ``now_ns``
+        ``boot``: 64 random bits for every start. ``wall_offset_ns``: what to add to ``now_ns``
         for the time of day; only needed, to within two days, for stamps of pictures that come
         before any facts.
         """
         self._settings, self._boot, self._wall_offset_ns = settings, boot, wall_offset_ns
-        self._session: PlainSession | BaseSession = (
-            PlainSession(boot) if settings.key is None else BaseSession(settings.key, boot))
+        self._session: PlainSession | BaseSession
+        self._greeting: Greeting | None = None
+        if settings.key is None:
+            self._session = PlainSession(boot)
+        else:
+            self._session = BaseSession(settings.key, boot)
+            self._greeting = Greeting(self._session, settings.report_period_ns // MS_NS)
+        self._runs = Runs()
         self._robot_boot: int | None = None
         self._fragments = Reassembly()
         self._reporter = Reporter(
@@ -65,12 +89,16 @@ class BaseEndpoint:
         self._requests = Requests(boot)
         self._ceiling = WindowCeiling(settings.bytes_per_second)
         self._heard_ns: int | None = None
-        self._answered_ns: int | None = None
+        self._report_bytes = 0   # on the wire, of the last one
+        self._request_left = False  # a request left since the last report
+        self._told_ns: dict[type[BaseEvent], int] = {}
+        self._untold: list[BaseEvent] = []
         self._asked_ns: dict[int, int] = {}
         self._next_ns: int | None = 0
         self.counters: Counter[str] = Counter(
             datagrams_sent=0, sent_bytes=0, datagrams_received=0, received_bytes=0,
-            pictures=0, duplicates=0, auth_failed=0, replayed=0, malformed=0)
+            pictures=0, duplicates=0, auth_failed=0, replayed=0, malformed=0, other_version=0,
+            two_robots=0)
         self.bytes_by_part = dict.fromkeys(PARTS, 0)
 
     def request(self, request: Request, now_ns: int) -> None:
@@ -86,26 +114,106 @@ class BaseEndpoint:
         """Take a datagram; what cannot be read is counted and dropped."""
         self._next_ns = 0
         try:
-            opened = self._session.open(datagram)
-            if opened.head.kind is Kind.HELLO:
-                return []
-            if opened.head.kind not in (Kind.DATA, Kind.INFO, Kind.DONE):
-                raise LinkError('kind', opened.head.kind.name, 'DATA, INFO or DONE')
-            part = None if opened.head.kind is Kind.DONE else read_part(opened)
-            self._note(opened.number, len(datagram), part, now_ns)
-            if part is None:
-                self._requests.done(read_done(opened.body), now_ns)
-                return []
-            return self._on_part(opened.head, part, now_ns)
+            events = self._take(datagram, now_ns)
         except PacketError as error:
             self.counters[getattr(error, 'counter', LinkError.counter)] += 1
+            self._refused(error, now_ns)
+            events = []
+        return [*self.take_events(), *events]
+
+    def take_events(self) -> list[BaseEvent]:
+        """Return what has happened beside what datagrams brought, such as expired requests."""
+        events, self._untold = self._untold, []
+        while self._requests.expired:
+            events.append(Expired(self._requests.expired.popleft()))
+        return events
+
+    def answers(self, now_ns: int) -> list[bytes]:
+        """
+        Return what answers the sender of the datagram received last, and nobody else.
+
+        To be called right after ``receive`` where datagrams have senders; ``poll`` returns what
+        was not asked for.
+        """
+        datagram = self._greeting.take() if self._greeting else None
+        if datagram is None:
             return []
+        size = len(datagram) + self._settings.overhead_bytes
+        if self._ceiling.wait_ns(size, now_ns) > 0:
+            return []
+        self._account(size, 0, now_ns)
+        return [datagram]
+
+    def _refused(self, error: PacketError, now_ns: int) -> None:
+        if isinstance(error, UnknownSessionError) and self._greeting:
+            self._greeting.unknown(error.sealed, now_ns, live=self._live(now_ns))
+        elif isinstance(error, OtherVersionError):
+            self._tell(OtherVersion(int(str(error.value)), VERSION), now_ns)
+
+    def _tell(self, event: BaseEvent, now_ns: int) -> None:
+        told_ns = self._told_ns.get(type(event))
+        if told_ns is None or now_ns - told_ns >= TELL_PERIOD_NS:
+            self._told_ns[type(event)] = now_ns
+            self._untold.append(event)
+
+    def _live(self, now_ns: int) -> bool:
+        """Tell whether a robot was heard lately."""
+        return (self._heard_ns is not None
+                and now_ns - self._heard_ns < self._settings.silence_ns)
+
+    def _take(self, datagram: bytes, now_ns: int) -> list[BaseEvent]:
+        if self._greeting and read_head(datagram).kind is Kind.HELLO:
+            self._on_hello(datagram, now_ns)
+            return []
+        opened = self._session.open(datagram)
+        if opened.head.kind not in (Kind.DATA, Kind.INFO, Kind.DONE):
+            raise LinkError('kind', opened.head.kind.name, 'DATA, INFO or DONE')
+        part = None if opened.head.kind is Kind.DONE else read_part(opened)
+        events = self._on_run(opened, now_ns)
+        self._note(opened.number, len(datagram), part, now_ns)
+        if part is None:
+            self._requests.done(read_done(opened.body), now_ns)
+            return events
+        return events + self._on_part(opened.head, part, now_ns)
+
+    def _on_hello(self, datagram: bytes, now_ns: int) -> None:
+        assert isinstance(self._session, BaseSession) and self._greeting
+        robot = self._session.read_hello(datagram)
+        if self._runs.refuses(robot.run, now_ns, live=self._live(now_ns)):
+            self._on_two_robots(now_ns)
+        else:
+            self._greeting.hello(robot, now_ns)
+
+    def _on_run(self, opened: Datagram, now_ns: int) -> list[BaseEvent]:
+        """Notice that another run of the robot speaks; ReplayError for what is to be ignored."""
+        heard = self._runs.heard(opened.run, now_ns, live=self._live(now_ns),
+                                 proven=self._session.fresh)
+        if heard is Heard.LATE:
+            raise ReplayError('run', opened.run, self._runs.current)
+        if heard is Heard.RETURNED:
+            self._on_two_robots(now_ns)
+        if heard in (Heard.RESTART, Heard.RETURNED):
+            return self._restarted()
+        if self._session.fresh:  # of the same run: its numbers begin again
+            self._reporter.arrivals.restart()
+        return []
+
+    def _on_two_robots(self, now_ns: int) -> None:
+        self.counters['two_robots'] += 1
+        self._tell(TwoRobots(), now_ns)
+
+    def _restarted(self) -> list[BaseEvent]:
+        """Another run of the robot: what was begun is not finished, streams are others."""
+        self._fragments.clear()
+        self._reporter.restart()
+        self._requests.give_up_streams()
+        self._asked_ns.clear()
+        self._robot_boot = None
+        assert self._runs.current is not None
+        return [*self.take_events(), Restarted(self._runs.current)]
 
     def _note(self, number: int, size: int, part: Part | None, now_ns: int) -> None:
         """Measure: what arrived, and after how long."""
-        if self._session.fresh:
-            self._forget()
-            self._session.fresh = False
         size += self._settings.overhead_bytes
         self._heard_ns = now_ns
         self.counters['datagrams_received'] += 1
@@ -150,13 +258,9 @@ class BaseEndpoint:
     def _on_facts(self, stream_id: int, blob: bytes) -> list[BaseEvent]:
         told = read_facts(blob)
         events: list[BaseEvent] = []
-        if told.boot != self._robot_boot:
-            if self._robot_boot is not None:
-                self._forget()
-                for stream in self._reporter.streams.values():
-                    stream.facts = None
-                events.append(Restarted(told.boot))
-            self._robot_boot = told.boot
+        if self._robot_boot not in (None, told.boot):  # without a key a run shows 8 bits only
+            events += self._restarted()
+        self._robot_boot = told.boot
         stream = self._reporter.stream(stream_id)
         if told.stamp_ns:
             stream.stamp_ns = told.stamp_ns
@@ -165,14 +269,10 @@ class BaseEndpoint:
             events.append(Facts(stream_id, told.facts))
         return events
 
-    def _forget(self) -> None:
-        """Another run of the robot: nothing that was begun can be finished."""
-        self._fragments.clear()
-        self._reporter.restart()
-
     def poll(self, now_ns: int) -> list[bytes]:
-        """Return the datagrams to send now: an answer to a caller, the report, requests."""
-        datagrams: list[bytes] = []
+        """Return the datagrams to send now: an answer to a robot, requests, the report."""
+        datagrams = self.answers(now_ns)
+        self._requests.expire(now_ns)
         self._next_ns = None
         while (outgoing := self._upcoming(now_ns)) is not None:
             wait_ns = self._ceiling.wait_ns(self._wire_bytes(outgoing), now_ns)
@@ -187,19 +287,26 @@ class BaseEndpoint:
         return self._next_ns
 
     def _upcoming(self, now_ns: int) -> _Outgoing | None:
-        """Choose what leaves next; note when something will."""
-        if self._session.caller is not None and self._due(
-                self._answered_ns, ANSWER_PERIOD_NS, now_ns):
-            return _Outgoing(Kind.REPORT, self._reporter.empty(), answer=True)
+        """Choose what leaves next, requests first; note when something will."""
         if not self._session.ready:
+            self._wake(self._requests.next_ns(sendable=False))
             return None
-        if self._due(self._reporter.reported_ns, self._report_period(now_ns), now_ns):
-            return _Outgoing(Kind.REPORT, self._reporter.report(now_ns))
-        request = self._requests.due(now_ns)
+        report_due = self._due(self._reporter.reported_ns, self._report_period(now_ns), now_ns)
+        # Many requests must not keep reports back: a report that is due follows each.
+        request = None if report_due and self._request_left else self._request(now_ns)
         if request is not None:
-            return _Outgoing(Kind.REQUEST, write_request(*request), request_id=request[0])
-        self._wake(self._requests.next_ns())
+            return request
+        if report_due:
+            return _Outgoing(Kind.REPORT, self._reporter.report(now_ns))
+        self._wake(self._requests.next_ns(sendable=self._reporter.arrivals.newest is not None))
         return None
+
+    def _request(self, now_ns: int) -> _Outgoing | None:
+        newest = self._reporter.arrivals.newest
+        if newest is None:
+            return None  # the robot could not tell how old the request is
+        body = self._requests.due(newest, now_ns)
+        return _Outgoing(Kind.REQUEST, write_request(body), body.id) if body else None
 
     def _due(self, last_ns: int | None, period_ns: int, now_ns: int) -> bool:
         if last_ns is None or now_ns - last_ns >= period_ns:
@@ -212,29 +319,35 @@ class BaseEndpoint:
             self._next_ns = at_ns if self._next_ns is None else min(self._next_ns, at_ns)
 
     def _report_period(self, now_ns: int) -> int:
-        silent = self._heard_ns is None or now_ns - self._heard_ns >= self._settings.silence_ns
-        return self._settings.report_period_ns * (IDLE_PERIODS if silent else 1)
+        """Time between two reports: longer where they are a large part of the ceiling."""
+        share = REPORT_SHARE * self._settings.bytes_per_second
+        period_ns = max(self._settings.report_period_ns,
+                        int(self._report_bytes / share * SECOND_NS))
+        return period_ns if self._live(now_ns) else IDLE_PERIODS * period_ns
 
     def _wire_bytes(self, outgoing: _Outgoing) -> int:
         return (self._session.overhead(outgoing.kind) + len(outgoing.body)
                 + self._settings.overhead_bytes)
 
     def _send(self, outgoing: _Outgoing, now_ns: int) -> bytes:
-        seal = self._session.answer if outgoing.answer else self._session.seal
-        _, datagram = seal(Head(outgoing.kind), outgoing.body)
-        if outgoing.answer:
-            self._answered_ns = now_ns
-        elif outgoing.kind is Kind.REPORT:
-            self._reporter.reported(now_ns)
-        else:
-            self._requests.sent(outgoing.request_id, now_ns)
+        _, datagram = self._session.seal(Head(outgoing.kind), outgoing.body)
         size = self._wire_bytes(outgoing)
+        self._request_left = outgoing.kind is Kind.REQUEST
+        if self._request_left:
+            self._requests.sent(outgoing.request_id, now_ns)
+        else:
+            self._reporter.reported(now_ns)
+            self._report_bytes = size
+        self._account(size, len(outgoing.body), now_ns)
+        return datagram
+
+    def _account(self, size: int, payload: int, now_ns: int) -> None:
+        """Count a datagram of ``size`` wire bytes that leaves now."""
         self._ceiling.sent(size, now_ns)
-        self.bytes_by_part['control'] += len(outgoing.body)
-        self.bytes_by_part['overhead'] += size - len(outgoing.body)
+        self.bytes_by_part['control'] += payload
+        self.bytes_by_part['overhead'] += size - payload
         self.counters['datagrams_sent'] += 1
         self.counters['sent_bytes'] += size
-        return datagram
 
     def status(self, now_ns: int) -> LinkState:
         """Return what this side knows about the link."""
@@ -242,9 +355,9 @@ class BaseEndpoint:
         counters = dict(self.counters)
         counters['incomplete'] = self._fragments.given_up
         counters['rebuilt'] = self._fragments.rebuilt
-        counters['requests_expired'] = self._requests.expired
+        counters['requests_expired'] = self._requests.expired_count
         return LinkState(
-            connected=silent_ns is not None and silent_ns < self._settings.silence_ns,
+            connected=self._live(now_ns),
             silent_ns=silent_ns, rate=self._settings.bytes_per_second,
             goodput=self._goodput.rate(now_ns), loss=self._reporter.loss.value,
             round_trip_ns=self._requests.round_trip_ns, queue_bytes=0, queue_ns=0,

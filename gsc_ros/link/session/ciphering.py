@@ -1,125 +1,126 @@
 """
-Framing of one run: numbers, and with a pre-shared key the words that choose the ciphers.
+Sessions of the two ends under a pre-shared key: which words choose the ciphers, and when.
 
-Each side starts with a random 32-bit word of its own and sends it in clear with every datagram.
-A cipher belongs to a direction and a pair of words: the receiver's word makes a datagram fresh
-(what was recorded in another run does not open), the sender's word and number make the nonce
-unique. So that two runs never share a pair, a robot takes a new word when it meets a base
-station's word for the first time, and a base station shows a caller that it does not know a word
-that nobody has used yet. Nothing waits for a handshake: any datagram tells its sender's word.
+A word is 64 random bits for each start of an end (its *run*) and a serial number. A robot's word
+and a base station's word together give a session's keys, one for each direction::
+
+    robot                                          base station
+      │  HELLO: word r, proof of the key             │
+      ├─────────────────────────────────────────────►│  draws word b for r
+      │               ANSWER: word b, sealed for r   │
+      │◄─────────────────────────────────────────────┤  still in the session before, if any
+      │  session (r, b) begins here                  │
+      │  DATA, INFO, DONE under key(r, b, to base)   │
+      ├─────────────────────────────────────────────►│  session (r, b) begins here:
+      │                                              │  the robot has heard b, so it is there now
+      │      REPORT, REQUEST under key(r, b, to robot)
+      │◄─────────────────────────────────────────────┤
+      │  the next HELLO has another word             │  every other r gets another b
+
+* A robot says HELLO when it has no session, when it has heard nothing for long, and when a base
+  station asks for it (a HELLO in the other direction): one that was restarted knows no session
+  and cannot open what arrives.
+* Neither end leaves its session because somebody calls; a robot leaves it for a valid ANSWER to
+  its present word, a base station for a datagram that opens in the session it has answered with.
+* A recorded datagram is worthless: of another run or an earlier session it does not open, because
+  its pair of words is gone; of this session its number has been seen.
+* No nonce is used twice: words do not repeat, and numbers are counted in 64 bits, of which a
+  datagram shows the low 16.
+
+Each end takes the next serial number with each session, so that an ANSWER to an earlier HELLO
+does not open. No word is renewed within a session: it lasts until one end is started again.
 """
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections import OrderedDict
 
 from gsc_ros.codec.errors import GscError
+from gsc_ros.codec.sequence import SEQUENCES
 from gsc_ros.link.session.replay import ahead, NumberWindow
 from gsc_ros.link.wire.crypto import (
     AuthError,
-    Ciphers,
-    read_hello,
+    Keys,
+    Purpose,
     read_sealed,
     ReplayError,
     Sealed,
     SEALED_BYTES,
-    TO_BASE,
-    TO_ROBOT,
-    write_hello,
+    Word,
 )
-from gsc_ros.link.wire.datagrams import (
-    Datagram,
-    Head,
-    Kind,
-    plain_overhead,
-    read_head,
-    read_plain,
-    U16,
-    write_plain,
-)
+from gsc_ros.link.wire.datagrams import Datagram, Head, Kind, read_head
 
-# Numbers of a word must never lie more than half the range apart, else an old one looks new.
-NUMBERS_PER_WORD = 1 << 15
-_WORD_BITS = 32
+# Robots that have been answered and have not spoken since; the one answered first gives way.
+MOST_ANSWERED = 64
+RUNS, SERIALS = 1 << 64, 1 << 32
 
 
 class NotReadyError(GscError):
-    """Nothing can be sealed before the other side's word is known."""
+    """Nothing can be sealed before there is a session."""
 
 
-class PlainSession:
-    """Framing without a key, the same for both sides."""
+class UnknownSessionError(AuthError):
+    """A sealed datagram of a session that is not known here: of a restarted end, or forged."""
 
-    ready = True
-    fresh = False  # the datagram opened last began another session
-    caller: int | None = None
-
-    def __init__(self, boot: int) -> None:
-        """``boot``: random, so that a restart shows as a jump of the numbers."""
-        self._number = boot % U16
-
-    @staticmethod
-    def overhead(kind: Kind) -> int:
-        """Bytes added to a body."""
-        return plain_overhead(kind)
-
-    def seal(self, head: Head, body: bytes) -> tuple[int, bytes]:
-        """Return the datagram's number and the datagram."""
-        self._number = (self._number + 1) % U16
-        return self._number, write_plain(head, self._number, body)
-
-    def hello(self) -> bytes:
-        """Nobody needs to be called."""
-        raise NotReadyError('HELLO needs a key')
-
-    def answer(self, head: Head, body: bytes) -> tuple[int, bytes]:
-        """Nobody calls."""
-        raise NotReadyError('HELLO needs a key')
-
-    def open(self, datagram: bytes) -> Datagram:
-        """Undo ``seal``; LinkError for a malformed one, AuthError for one that is sealed."""
-        if read_head(datagram).sealed:
-            raise AuthError('sealed, but no key is set')
-        return read_plain(datagram)
+    def __init__(self, sealed: Sealed) -> None:
+        super().__init__('of an unknown session')
+        self.sealed = sealed
 
 
-@dataclass
-class _Lane:
-    """One of our words: the numbers sent under it, and who uses it towards us."""
+class Session:
+    """What a pair of words gives: a cipher each way, our numbers, and which of theirs came."""
 
-    word: int
-    number: int
-    sent: int = 0
-    peer: int | None = None
-    window: NumberWindow = field(default_factory=NumberWindow)
+    def __init__(self, keys: Keys, robot: Word, base: Word, *, at_robot: bool) -> None:
+        """Derive the ciphers; numbers begin at 1."""
+        self.robot, self.base = robot, base
+        directions = [keys.derive(purpose, robot, base)
+                      for purpose in (Purpose.TO_BASE, Purpose.TO_ROBOT)]
+        self._out, self._in = directions if at_robot else reversed(directions)
+        self._sent = self._highest = 0
+        self._window = NumberWindow()
 
     @property
-    def full(self) -> bool:
-        return self.sent >= NUMBERS_PER_WORD
+    def id(self) -> int:
+        """What datagrams to us show of this session, 16 bits."""
+        return self._in.id
 
-    def next_number(self) -> int:
-        self.sent += 1
-        self.number = (self.number + 1) % U16
-        return self.number
+    @property
+    def their_id(self) -> int:
+        """What our datagrams show of it, 16 bits."""
+        return self._out.id
 
-    def after(self) -> _Lane:
-        """Next word; numbers go on, so that whoever counts gaps need not know."""
-        return _Lane((self.word + 1) % (1 << _WORD_BITS), self.number)
+    def seal(self, head: Head, body: bytes) -> tuple[int, bytes]:
+        """Return the datagram's number modulo 2^16 and the datagram."""
+        self._sent += 1
+        return self._sent % SEQUENCES, self._out.seal(head, self._sent, body)
 
+    def open(self, sealed: Sealed) -> Datagram | None:
+        """
+        Return the opened datagram, None for one of another session or altered.
 
-def _first_lane(boot: int) -> _Lane:
-    return _Lane(boot % (1 << _WORD_BITS), boot % U16)
+        :raises ReplayError: for one that was opened before, or is too old to know.
+        """
+        number = self._highest + ahead(sealed.number, self._highest % SEQUENCES)
+        opened = self._in.unseal(sealed, number) if number > 0 else None
+        if opened is None:
+            return None
+        if not self._window.add(sealed.number):
+            raise ReplayError('number', sealed.number, 'not seen before')
+        self._highest = max(number, self._highest)
+        return Datagram(opened.head, opened.number, opened.body, self.robot.run)
 
 
 class RobotSession:
-    """A robot's side: can seal once any base station has answered."""
+    """A robot's side: has a session once a base station has answered its HELLO."""
 
     def __init__(self, key: bytes, boot: int) -> None:
-        """``key``: 32 bytes; ``boot``: random at every start."""
-        self._ciphers = Ciphers(key)
-        self._own = _first_lane(boot)
-        self._before: _Lane | None = None
-        self._peer: int | None = None
-        self._window = NumberWindow()
+        """``key``: 32 bytes; ``boot``: 64 bits, random at every start."""
+        self._keys = Keys(key)
+        self._calling = Word(boot % RUNS, 0)
+        self._session: Session | None = None
+        self._answer = b''         # that began the session; it may come again
+        self.fresh = False         # whether the datagram opened last began a session
+        self.hello_wanted = False  # a base station asks for HELLO
+        self.period_ms = 0         # of the base station's reports, as it says
 
     @staticmethod
     def overhead(kind: Kind) -> int:
@@ -128,61 +129,77 @@ class RobotSession:
 
     @property
     def ready(self) -> bool:
-        """Tell whether a base station's word is known."""
-        return self._peer is not None
+        """Tell whether there is a session."""
+        return self._session is not None
+
+    @property
+    def base_run(self) -> int | None:
+        """Run of the base station that the session is with, 64 bits."""
+        return self._session.base.run if self._session else None
 
     def hello(self) -> bytes:
-        """Return the call for a base station."""
-        return write_hello(self._own.word)
+        """Return the HELLO with our present word."""
+        self.hello_wanted = False
+        return self._keys.write_hello(self._calling)
 
     def seal(self, head: Head, body: bytes) -> tuple[int, bytes]:
-        """Return the datagram's number and the datagram; NotReadyError before an answer."""
-        if self._peer is None:
+        """
+        Return the datagram's number and the datagram.
+
+        :raises NotReadyError: before a base station has answered.
+        """
+        if self._session is None:
             raise NotReadyError('no base station has answered yet')
-        if self._own.full:
-            self._renew()
-        number = self._own.next_number()
-        cipher = self._ciphers.get(TO_BASE, self._own.word, self._peer)
-        return number, cipher.seal(head, self._own.word, number, body)
+        return self._session.seal(head, body)
 
     def open(self, datagram: bytes) -> Datagram:
-        """Undo a base station's ``seal``; AuthError, ReplayError or LinkError."""
+        """
+        Undo a base station's ``seal``, ``answer`` or ``hello``.
+
+        :raises AuthError: for what no base station with our key made for this session.
+        :raises ReplayError: for what came before.
+        :raises LinkError: for a malformed datagram.
+        """
+        self.fresh = False
+        head = read_head(datagram)
+        if head.kind is Kind.HELLO and head.sealed:
+            self._on_wanted(datagram)
+            return Datagram(head, 0, b'')
+        if head.kind is Kind.ANSWER and head.sealed:
+            self._on_answer(datagram)
+            return Datagram(head, 0, b'')
         sealed = read_sealed(datagram)
-        for lane in self._lanes(sealed.word):
-            opened = self._ciphers.get(TO_ROBOT, lane.word, sealed.word).unseal(sealed)
-            if opened is not None:
-                self._heard(lane, sealed)
-                return opened
-        raise AuthError('does not open')
+        opened = None
+        if self._session and sealed.id == self._session.id:
+            opened = self._session.open(sealed)
+        if opened is None:
+            raise UnknownSessionError(sealed)
+        return opened
 
-    def _lanes(self, peer: int) -> list[_Lane]:
-        # Under the word before, only the base station that is already known is heard.
-        before = self._before if peer == self._peer else None
-        return [self._own] + ([before] if before else [])
+    def _on_wanted(self, datagram: bytes) -> None:
+        if self._session is None or self._keys.read_wanted(datagram) != self._session.their_id:
+            raise AuthError('asks for another robot')
+        self.hello_wanted = True
 
-    def _heard(self, lane: _Lane, sealed: Sealed) -> None:
-        if sealed.word != self._peer:
-            self._peer, self._window = sealed.word, NumberWindow()
-            self._renew()
-        elif lane is self._own:
-            self._before = None
-        if not self._window.add(sealed.number):
-            raise ReplayError('number', sealed.number, 'not seen before')
-
-    def _renew(self) -> None:
-        self._before, self._own = self._own, self._own.after()
+    def _on_answer(self, datagram: bytes) -> None:
+        if datagram == self._answer:
+            raise ReplayError('answer', 'the one that began the session', 'another')
+        base, self.period_ms = self._keys.read_answer(self._calling, datagram)
+        self._session = Session(self._keys, self._calling, base, at_robot=True)
+        self._calling, self._answer = _after(self._calling), datagram
+        self.fresh, self.hello_wanted = True, False
 
 
 class BaseSession:
-    """A base station's side: answers any caller, believes the one that proves the key."""
+    """A base station's side: answers robots that prove the key, believes the one that is there."""
 
     def __init__(self, key: bytes, boot: int) -> None:
-        """``key``: 32 bytes; ``boot``: random at every start."""
-        self._ciphers = Ciphers(key)
-        self._own = self._last = _first_lane(boot)
-        self._next: _Lane | None = None
-        self.caller: int | None = None  # word of a robot that waits for an answer
-        self.fresh = False
+        """``key``: 32 bytes; ``boot``: 64 bits, random at every start."""
+        self._keys = Keys(key)
+        self._word = Word(boot % RUNS, 0)
+        self._session: Session | None = None
+        self._answered: OrderedDict[Word, Session] = OrderedDict()
+        self.fresh = False  # whether the datagram opened last began a session
 
     @staticmethod
     def overhead(kind: Kind) -> int:
@@ -191,64 +208,66 @@ class BaseSession:
 
     @property
     def ready(self) -> bool:
-        """Tell whether a robot is known."""
-        return self._own.peer is not None
+        """Tell whether there is a session."""
+        return self._session is not None
 
     def seal(self, head: Head, body: bytes) -> tuple[int, bytes]:
-        """Return a datagram for the robot that is known; NotReadyError if none is."""
-        if self._own.peer is None:
+        """
+        Return the datagram's number and the datagram.
+
+        :raises NotReadyError: without a session.
+        """
+        if self._session is None:
             raise NotReadyError('no robot is known yet')
-        lane = self._unused() if self._own.full else self._own
-        return self._seal_to(lane, self._own.peer, head, body)
+        return self._session.seal(head, body)
 
-    def answer(self, head: Head, body: bytes) -> tuple[int, bytes]:
-        """Return a datagram for the caller, under a word that nobody has used."""
-        if self.caller is None:
-            raise NotReadyError('nobody calls')
-        word, self.caller = self.caller, None
-        return self._seal_to(self._unused(), word, head, body)
+    def read_hello(self, datagram: bytes) -> Word:
+        """
+        Return the word of a robot that has the key.
 
-    def _seal_to(self, lane: _Lane, word: int, head: Head, body: bytes) -> tuple[int, bytes]:
-        number = lane.next_number()
-        cipher = self._ciphers.get(TO_ROBOT, word, lane.word)
-        return number, cipher.seal(head, lane.word, number, body)
+        :raises AuthError: for anybody else.
+        """
+        return self._keys.read_hello(datagram)
 
-    def _unused(self) -> _Lane:
-        if self._own.peer is None and not self._own.full:
-            return self._own
-        if self._next is None or self._next.full:
-            self._next = self._last = self._last.after()
-        return self._next
+    def answer(self, robot: Word, period_ms: int) -> bytes:
+        """Return the ANSWER to a robot's HELLO; the same as long as it is the same word."""
+        if robot not in self._answered:
+            self._word = _after(self._word)
+            self._answered[robot] = Session(self._keys, robot, self._word, at_robot=False)
+            if len(self._answered) > MOST_ANSWERED:
+                self._answered.popitem(last=False)
+        return self._keys.write_answer(robot, self._answered[robot].base, period_ms)
+
+    def want_hello(self, sealed: Sealed) -> bytes:
+        """Return what asks the sender of a datagram of an unknown session for its HELLO."""
+        return self._keys.write_wanted(sealed)
 
     def open(self, datagram: bytes) -> Datagram:
         """
-        Undo a robot's ``seal``; AuthError, ReplayError or LinkError.
+        Undo a robot's ``seal``.
 
-        Who sends what does not open may be a restarted robot: it becomes the ``caller``.
+        :raises UnknownSessionError: for what belongs neither to the session nor to an ANSWER.
+        :raises ReplayError: for what came before.
+        :raises LinkError: for a malformed datagram.
         """
-        hello = read_hello(datagram)
-        if hello is not None:
-            self.caller = hello
-            return Datagram(Head(Kind.HELLO, sealed=True), 0, b'')
+        self.fresh = False
         sealed = read_sealed(datagram)
-        for lane in (self._own, self._next):
-            opened = self._unseal(lane, sealed) if lane else None
-            if lane and opened:
-                self._heard(lane, sealed)
+        if self._session and sealed.id == self._session.id:
+            opened = self._session.open(sealed)
+            if opened:
                 return opened
-        self.caller = sealed.word
-        raise AuthError('does not open')
+        for word, session in self._answered.items():
+            opened = session.open(sealed) if sealed.id == session.id else None
+            if opened:
+                self._begin(word)
+                return opened
+        raise UnknownSessionError(sealed)
 
-    def _unseal(self, lane: _Lane, sealed: Sealed) -> Datagram | None:
-        return self._ciphers.get(TO_BASE, sealed.word, lane.word).unseal(sealed)
+    def _begin(self, robot: Word) -> None:
+        """Take the session that a robot has taken; the one before is gone for good."""
+        self._session = self._answered.pop(robot)
+        self.fresh = True
 
-    def _heard(self, lane: _Lane, sealed: Sealed) -> None:
-        if lane.peer is not None and ahead(sealed.word, lane.peer, _WORD_BITS) < 0:
-            raise ReplayError('word', sealed.word, f'{lane.peer} or later')
-        self.fresh = lane is self._next or lane.peer is None
-        if lane is self._next:
-            self._own, self._next = lane, None
-        if lane.peer != sealed.word:
-            lane.peer, lane.window = sealed.word, NumberWindow()
-        if not lane.window.add(sealed.number):
-            raise ReplayError('number', sealed.number, 'not seen before')
+
+def _after(word: Word) -> Word:
+    return Word(word.run, (word.serial + 1) % SERIALS)

@@ -29,7 +29,19 @@ class Requested:
     request: Request
 
 
-RobotEvent = Acked | RefreshNeeded | Requested
+@dataclass(frozen=True)
+class OtherVersion:
+    """The other end seems to speak another version of the protocol: nothing of it is taken."""
+
+    version: int
+    ours: int
+
+    def __str__(self) -> str:
+        return (f'a datagram of link version {self.version} came, this side speaks '
+                f'{self.ours}: install the same gsc_ros version on robot and base station')
+
+
+RobotEvent = Acked | RefreshNeeded | Requested | OtherVersion
 
 
 @dataclass(frozen=True)
@@ -53,9 +65,33 @@ class Facts:
 
 @dataclass(frozen=True)
 class Restarted:
-    """The robot's end is another run than before."""
+    """
+    The robot's end is another run than before: what was known of its streams is void.
 
-    boot: int
+    ``run``: 64 random bits with a key, 8 without.
+    """
+
+    run: int
 
 
-BaseEvent = Picture | Facts | Restarted
+@dataclass(frozen=True)
+class Expired:
+    """A request not confirmed by the robot in time, or made for streams of its run before."""
+
+    request: Request
+
+    def __str__(self) -> str:
+        values = ', '.join(f'{value:g}' for value in self.request.values)
+        return f'{self.request.kind.name}({values}) was not confirmed by the robot and has expired'
+
+
+@dataclass(frozen=True)
+class TwoRobots:
+    """Two robots use one key, or without a key one link; the one that was heard last is kept."""
+
+    def __str__(self) -> str:
+        return ('two robots speak on this link under one key: each robot needs a key and a '
+                'base station of its own')
+
+
+BaseEvent = Picture | Facts | Restarted | Expired | TwoRobots | OtherVersion

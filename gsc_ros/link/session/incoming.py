@@ -46,6 +46,11 @@ class Incoming:
         self.recent.clear()
         self.unreported = 0
 
+    def forget(self) -> None:
+        """Forget facts and pictures: the number may be another camera's now."""
+        self.facts = None
+        self.forget_pictures()
+
     def ack(self, stream_id: int) -> Ack:
         """Return which of the last 17 sequence numbers came, counted from the latest picture."""
         newest = self.recent[-1][0]

@@ -1,9 +1,9 @@
 """What the base station measures, and the reports it makes of that."""
 from __future__ import annotations
 
+from gsc_ros.codec.sequence import SEQUENCES
 from gsc_ros.link.rate.arrivals import Arrivals, LossMeter, MS_NS
 from gsc_ros.link.session.incoming import Incoming
-from gsc_ros.link.wire.datagrams import U16
 from gsc_ros.link.wire.reports import Ack, ACK_BYTES, REPORT_BYTES, ReportBody, write_report
 
 
@@ -12,7 +12,7 @@ class Reporter:
 
     def __init__(self, boot: int, room: int) -> None:
         """``room``: bytes of the largest report; where not all acks fit, streams take turns."""
-        self._boot = boot % U16
+        self._boot = boot % SEQUENCES
         self._most_acks = (room - REPORT_BYTES) // ACK_BYTES
         self._turn = 0
         self.streams: dict[int, Incoming] = {}
@@ -25,14 +25,10 @@ class Reporter:
         return self.streams.setdefault(stream_id, Incoming())
 
     def restart(self) -> None:
-        """Forget what another run of the robot sent."""
+        """Forget what another run of the robot sent, and said of its streams."""
         self.arrivals.restart()
         for stream in self.streams.values():
-            stream.forget_pictures()
-
-    def empty(self) -> bytes:
-        """Return a report that only tells who speaks."""
-        return write_report(ReportBody(self._boot, None, 0, 1, 0, 0, 0, 0))
+            stream.forget()
 
     def report(self, now_ns: int) -> bytes:
         """Return the report that would leave now."""

@@ -5,10 +5,12 @@ from collections import deque
 from dataclasses import dataclass
 
 from gsc_ros.codec.errors import GscError
-from gsc_ros.link.wire.datagrams import Request, RequestKind, U16
+from gsc_ros.codec.sequence import SEQUENCES
+from gsc_ros.link.wire.datagrams import Request, RequestBody, RequestKind
+from gsc_ros.units import SECOND_NS
 
 REPEAT_NS = 1_500_000_000
-MAX_AGE_NS = 15_000_000_000
+MAX_AGE_NS = 15 * SECOND_NS
 MAX_PENDING = 32
 MAX_HANDLED = 64
 # May overtake others, because it does not matter in which order they come.
@@ -38,10 +40,11 @@ class Requests:
 
     def __init__(self, boot: int) -> None:
         """``boot`` (random) sets the first id, so that those of the run before differ."""
-        self._id = (boot >> 16) % U16
+        self._id = (boot >> 16) % SEQUENCES
         self._pending: dict[int, _Pending] = {}
         self.round_trip_ns: int | None = None
-        self.expired = 0
+        self.expired: deque[Request] = deque(maxlen=MAX_PENDING)  # until somebody is told
+        self.expired_count = 0
 
     def __len__(self) -> int:
         return len(self._pending)
@@ -53,7 +56,7 @@ class Requests:
             return
         if len(self._pending) >= MAX_PENDING:
             raise TooManyRequestsError(f'{MAX_PENDING} requests wait for the robot')
-        self._id = (self._id + 1) % U16
+        self._id = (self._id + 1) % SEQUENCES
         self._pending[self._id] = _Pending(request, now_ns, now_ns)
 
     def ask_facts(self, stream_id: int, now_ns: int) -> None:
@@ -61,12 +64,12 @@ class Requests:
         if len(self._pending) < MAX_PENDING:
             self.add(Request(stream_id, RequestKind.FACTS), now_ns)
 
-    def due(self, now_ns: int) -> tuple[int, Request] | None:
-        """Return id and request to send now."""
-        self._expire(now_ns)
+    def due(self, newest: int, now_ns: int) -> RequestBody | None:
+        """Return the request to send now; ``newest``: number of the robot's latest datagram."""
         for request_id, pending in self._on_their_way():
             if now_ns >= pending.due_ns:
-                return request_id, pending.request
+                age_ns = max(0, now_ns - pending.made_ns)
+                return RequestBody(request_id, pending.request, age_ns, newest)
         return None
 
     def sent(self, request_id: int, now_ns: int) -> None:
@@ -82,9 +85,12 @@ class Requests:
             if pending and pending.sent_ns is not None and not pending.repeated:
                 self.round_trip_ns = max(0, now_ns - pending.sent_ns)
 
-    def next_ns(self) -> int | None:
-        """Return when the next is due."""
-        return min((pending.due_ns for _, pending in self._on_their_way()), default=None)
+    def next_ns(self, *, sendable: bool) -> int | None:
+        """Return when the next is given up or, if it could leave at all, due."""
+        times = [pending.made_ns + MAX_AGE_NS for pending in self._pending.values()]
+        if sendable:
+            times += [pending.due_ns for _, pending in self._on_their_way()]
+        return min(times, default=None)
 
     def _on_their_way(self) -> list[tuple[int, _Pending]]:
         ordered = [request_id for request_id, pending in self._pending.items()
@@ -92,11 +98,22 @@ class Requests:
         return [(request_id, pending) for request_id, pending in self._pending.items()
                 if request_id in ordered[:1] or pending.request.kind in UNORDERED]
 
-    def _expire(self, now_ns: int) -> None:
-        for request_id, pending in list(self._pending.items()):
-            if now_ns - pending.made_ns > MAX_AGE_NS:
-                del self._pending[request_id]
-                self.expired += 1
+    def expire(self, now_ns: int) -> None:
+        """Give up what is too old: the robot does not obey it any more."""
+        self._give_up([request_id for request_id, pending in self._pending.items()
+                       if now_ns - pending.made_ns >= MAX_AGE_NS])
+
+    def give_up_streams(self) -> None:
+        """Give up what is for single streams: another run of the robot numbers them anew."""
+        self._give_up([request_id for request_id, pending in self._pending.items()
+                       if pending.request.stream_id is not None])
+
+    def _give_up(self, request_ids: list[int]) -> None:
+        for request_id in request_ids:
+            request = self._pending.pop(request_id).request
+            if request.kind is not RequestKind.FACTS:  # which nobody but the link asks for
+                self.expired.append(request)
+                self.expired_count += 1
 
 
 class Handled:

@@ -5,11 +5,19 @@ from collections import Counter, deque
 from dataclasses import dataclass
 
 from gsc_ros.codec.errors import PacketError
-from gsc_ros.link.rate.arrivals import RateMeter, sent_ms
+from gsc_ros.codec.sequence import SEQUENCES
+from gsc_ros.link.rate.arrivals import MS_NS, RateMeter, sent_ms
 from gsc_ros.link.rate.sendrate import SendRate
-from gsc_ros.link.session.ciphering import PlainSession, RobotSession
-from gsc_ros.link.session.events import Acked, RefreshNeeded, Requested, RobotEvent
-from gsc_ros.link.session.requests import Handled
+from gsc_ros.link.session.ciphering import RobotSession
+from gsc_ros.link.session.events import (
+    Acked,
+    OtherVersion,
+    RefreshNeeded,
+    Requested,
+    RobotEvent,
+)
+from gsc_ros.link.session.plain import PlainSession
+from gsc_ros.link.session.requests import Handled, MAX_AGE_NS
 from gsc_ros.link.session.streams import INFO_SHARE, Message, Streams
 from gsc_ros.link.settings import LinkSettings, LinkState, PARTS
 from gsc_ros.link.wire.blobs import StreamFacts
@@ -19,20 +27,27 @@ from gsc_ros.link.wire.datagrams import (
     Head,
     Kind,
     LinkError,
+    OtherVersionError,
     Part,
     read_request,
-    Request,
+    RequestBody,
     RequestKind,
+    VERSION,
     write_done,
     write_part,
 )
 from gsc_ros.link.wire.reports import read_report, ReportBody
+from gsc_ros.units import SECOND_NS
 
 __all__ = ['Acked', 'RefreshNeeded', 'Requested', 'RobotEndpoint', 'RobotEvent', 'StreamFacts']
 
-HELLO_PERIOD_NS = 1_000_000_000
+# Without a session, or asked for it, a robot says HELLO so often; with one it does more rarely,
+# while it hears nothing.
+HELLO_PERIOD_NS = SECOND_NS
+HELLO_SILENT_NS = 4 * SECOND_NS
 # Whoever has nothing to send gives a sign of life, so that the base station knows.
-ALIVE_PERIOD_NS = 2_000_000_000
+ALIVE_PERIOD_NS = 2 * SECOND_NS
+TELL_PERIOD_NS = 10 * SECOND_NS
 TICK_NS = 200_000_000
 MAX_DONE = 16
 
@@ -54,11 +69,11 @@ class RobotEndpoint:
     """
 
     def __init__(self, settings: LinkSettings, *, boot: int) -> None:
-        """``boot``: 32 random bits for every start, which tell restarts apart."""
-        self._settings, self._boot = settings, boot % (1 << 32)
+        """``boot``: 64 random bits for every start, which tell restarts apart."""
+        self._settings = settings
         self._session: PlainSession | RobotSession = (
             PlainSession(boot) if settings.key is None else RobotSession(settings.key, boot))
-        self._streams = Streams(settings, self._boot)
+        self._streams = Streams(settings, boot % (1 << 32))
         self._message: Message | None = None
         self._done: deque[int] = deque(maxlen=MAX_DONE)
         self._handled = Handled()
@@ -66,12 +81,15 @@ class RobotEndpoint:
         self._base_boot: int | None = None
         self._heard_ns: int | None = None
         self._spoke_ns: int | None = None
+        self._hello_ns: int | None = None
+        self._period_ns = self._interval_ns = 0  # of reports: as told, and between the last two
+        self._told_ns: int | None = None
         self._next_ns: int | None = 0
         self._goodput = RateMeter()
         self.counters: Counter[str] = Counter(
             datagrams_sent=0, sent_bytes=0, datagrams_received=0, received_bytes=0,
             pictures_sent=0, pictures_acked=0, auth_failed=0, replayed=0, malformed=0,
-            dropped_unfinished=0)
+            other_version=0, late_requests=0, dropped_unfinished=0)
         self.bytes_by_part = dict.fromkeys(PARTS, 0)
 
     def describe(self, stream_id: int, facts: StreamFacts) -> None:
@@ -104,31 +122,63 @@ class RobotEndpoint:
         self._next_ns = 0
         try:
             opened = self._session.open(datagram)
+            if opened.head.kind is Kind.HELLO:
+                return []  # a recorded one is as good: it is no sign of life
             events = self._handle(opened, now_ns)
         except PacketError as error:
             self.counters[getattr(error, 'counter', LinkError.counter)] += 1
-            return []
+            return self._refused(error, now_ns)
         self._heard_ns = now_ns
         self.counters['datagrams_received'] += 1
         self.counters['received_bytes'] += len(datagram) + self._settings.overhead_bytes
         return events
 
+    def take_events(self) -> list[RobotEvent]:
+        """Return what has happened beside what ``receive`` returned: nothing."""
+        return []
+
+    def answers(self, now_ns: int) -> list[bytes]:
+        """Return what answers the sender of the last datagram alone: nothing."""
+        return []
+
+    def _refused(self, error: PacketError, now_ns: int) -> list[RobotEvent]:
+        if not isinstance(error, OtherVersionError) or (
+                self._told_ns is not None and now_ns - self._told_ns < TELL_PERIOD_NS):
+            return []
+        self._told_ns = now_ns
+        return [OtherVersion(int(str(error.value)), VERSION)]
+
     def _handle(self, opened: Datagram, now_ns: int) -> list[RobotEvent]:
+        if opened.head.kind is Kind.ANSWER and isinstance(self._session, RobotSession):
+            return self._on_session(self._session, now_ns)
         if opened.head.kind is Kind.REPORT:
             return self._on_report(read_report(opened.body), opened.number, now_ns)
         if opened.head.kind is Kind.REQUEST:
-            return self._on_request(*read_request(opened.body), now_ns)
+            return self._on_request(read_request(opened.body), now_ns)
         raise LinkError('kind', opened.head.kind.name, 'REPORT or REQUEST')
+
+    def _on_session(self, session: RobotSession, now_ns: int) -> list[RobotEvent]:
+        """Begin a session: numbers begin again, and the base station may be another run."""
+        self._rate.restart()
+        self._period_ns = session.period_ms * MS_NS
+        self._spoke_ns = None  # speak at once, so that the base station begins it, too
+        assert session.base_run is not None
+        return self._on_base(session.base_run % SEQUENCES, now_ns)
+
+    def _on_base(self, boot: int, now_ns: int) -> list[RobotEvent]:
+        """Notice another run of the base station: it holds nothing yet."""
+        if boot == self._base_boot:
+            return []
+        self._streams.tell(None, now_ns, again=self._base_boot is not None)
+        self._base_boot = boot
+        self._handled = Handled()
+        return [RefreshNeeded(stream_id) for stream_id in self._streams.ids]
 
     def _on_report(self, report: ReportBody, number: int, now_ns: int) -> list[RobotEvent]:
         if not self._rate.on_report(report, number, now_ns):
             return []
-        events: list[RobotEvent] = []
-        if report.boot != self._base_boot:  # that base station holds nothing yet
-            self._streams.tell(None, now_ns, again=self._base_boot is not None)
-            self._base_boot = report.boot
-            self._handled = Handled()
-            events += [RefreshNeeded(stream_id) for stream_id in self._streams.ids]
+        self._interval_ns = report.interval_ms * MS_NS
+        events = self._on_base(report.boot, now_ns)
         for ack in report.acks:
             for sequence, size in self._streams.acknowledged(ack):
                 self._goodput.add(size, now_ns)
@@ -136,10 +186,20 @@ class RobotEndpoint:
                 events.append(Acked(ack.stream_id, sequence))
         return events
 
-    def _on_request(self, request_id: int, request: Request, now_ns: int) -> list[RobotEvent]:
-        self._done.append(request_id)
-        if not self._handled.add(request_id):
+    def _on_request(self, body: RequestBody, now_ns: int) -> list[RobotEvent]:
+        """
+        Take a request once, unless it may have expired for who asked.
+
+        It is at most as old as it was when it left, and as what the base station had of us then.
+        """
+        flight_ns = self._rate.sent_times.age_ns(body.newest, now_ns)
+        if flight_ns is None or body.age_ns + flight_ns >= MAX_AGE_NS:
+            self.counters['late_requests'] += 1
             return []
+        self._done.append(body.id)
+        if not self._handled.add(body.id):
+            return []
+        request = body.request
         if request.kind is RequestKind.FACTS:
             self._streams.tell(request.stream_id, now_ns)
             return []
@@ -167,10 +227,10 @@ class RobotEndpoint:
 
     def _upcoming(self, now_ns: int) -> _Outgoing | None:
         """Choose what leaves next: answers, the message that was begun, facts, pictures."""
-        quiet_ns = None if self._spoke_ns is None else now_ns - self._spoke_ns
+        if self._hello_due(now_ns):
+            return _Outgoing(Head(Kind.HELLO), b'')
         if not self._session.ready:
-            due = quiet_ns is None or quiet_ns >= HELLO_PERIOD_NS
-            return _Outgoing(Head(Kind.HELLO), b'') if due else None
+            return None
         if self._done:
             return _Outgoing(Head(Kind.DONE), write_done(list(self._done)))
         self._give_up_late(now_ns)
@@ -179,8 +239,25 @@ class RobotEndpoint:
                 now_ns, self._rate.rate, self._rate.loss.value)
         if self._message is not None:
             return self._part_of(self._message, now_ns)
-        alive_due = quiet_ns is None or quiet_ns >= ALIVE_PERIOD_NS
+        alive_due = self._spoke_ns is None or now_ns - self._spoke_ns >= ALIVE_PERIOD_NS
         return _Outgoing(Head(Kind.DONE), b'') if alive_due else None
+
+    def _hello_due(self, now_ns: int) -> bool:
+        session = self._session
+        if not isinstance(session, RobotSession):
+            return False
+        if not session.ready or session.hello_wanted:
+            period_ns = HELLO_PERIOD_NS
+        elif not self._connected(now_ns):
+            period_ns = HELLO_SILENT_NS
+        else:
+            return False
+        return self._hello_ns is None or now_ns - self._hello_ns >= period_ns
+
+    def _connected(self, now_ns: int) -> bool:
+        """Tell whether the base station was heard lately, for how often it reports."""
+        silence_ns = max(self._settings.silence_ns, 3 * self._period_ns, 3 * self._interval_ns)
+        return self._heard_ns is not None and now_ns - self._heard_ns < silence_ns
 
     def _give_up_late(self, now_ns: int) -> None:
         message = self._message
@@ -202,11 +279,13 @@ class RobotEndpoint:
     def _send(self, outgoing: _Outgoing, now_ns: int) -> bytes:
         number: int | None = None
         if outgoing.head.kind is Kind.HELLO:
+            assert isinstance(self._session, RobotSession)
             datagram = self._session.hello()
+            self._hello_ns = now_ns
         else:
             number, datagram = self._session.seal(outgoing.head, outgoing.body)
+            self._spoke_ns = now_ns
         size = self._wire_bytes(outgoing)
-        self._spoke_ns = now_ns
         self._rate.sent(number, size, now_ns)
         self._account(outgoing, size)
         if outgoing.head.kind is Kind.DONE:
@@ -248,7 +327,7 @@ class RobotEndpoint:
         counters['dropped_late'] = self._streams.late + counters.pop('dropped_unfinished')
         counters['overtaken'] = self._streams.overtaken
         return LinkState(
-            connected=silent_ns is not None and silent_ns < self._settings.silence_ns,
+            connected=self._connected(now_ns),
             silent_ns=silent_ns, rate=self._rate.rate, goodput=self._goodput.rate(now_ns),
             loss=self._rate.loss.value, round_trip_ns=self._rate.round_trip_ns,
             queue_bytes=queue_bytes, queue_ns=0 if oldest_ns is None else now_ns - oldest_ns,

@@ -49,7 +49,8 @@ class Transport(Protocol):
     """
     Carries datagrams to one peer; may lose, repeat and reorder them.
 
-    ``send`` and ``wake`` may be called from any thread, ``receive`` and ``confirm`` from one.
+    ``send`` and ``wake`` may be called from any thread, ``receive``, ``reply`` and ``confirm``
+    from one.
     """
 
     overhead_bytes: int
@@ -58,6 +59,9 @@ class Transport(Protocol):
 
     def send(self, datagram: bytes) -> None:
         """Send without waiting; what cannot be sent now is counted and dropped, never raised."""
+
+    def reply(self, datagram: bytes) -> None:
+        """Send to the sender of the datagram received last, whoever it is."""
 
     def receive(self, timeout_s: float) -> bytes | None:
         """Return the next datagram; None after ``timeout_s``, ``wake`` or a counted failure."""

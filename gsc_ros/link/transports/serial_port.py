@@ -72,6 +72,10 @@ class SerialTransport:
             if not _is_timeout(error):
                 self._lose(port, error)
 
+    def reply(self, datagram: bytes) -> None:
+        """Send: everybody hears it."""
+        self.send(datagram)
+
     def receive(self, timeout_s: float) -> bytes | None:
         """Wait for a whole frame; see Transport."""
         if not self._arrived:

@@ -55,8 +55,15 @@ class UdpTransport:
         if self._remote is None:
             self.counts.failed_to_send('no peer has been heard yet')
             return
+        self._send_to(datagram, self._remote)
+
+    def reply(self, datagram: bytes) -> None:
+        """Send to the sender of the datagram received last."""
+        self._send_to(datagram, self._sender)
+
+    def _send_to(self, datagram: bytes, address: Any) -> None:
         try:
-            self._socket.sendto(datagram, self._remote)
+            self._socket.sendto(datagram, address)
             self.counts.sent += 1
         except OSError as error:  # no route, interface down, buffers full: may pass by itself
             self.counts.failed_to_send(error)

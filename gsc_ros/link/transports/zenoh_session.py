@@ -85,6 +85,10 @@ class ZenohTransport:
         except _zenoh().ZError as error:
             self.counts.failed_to_send(error)
 
+    def reply(self, datagram: bytes) -> None:
+        """Send: everybody hears it."""
+        self.send(datagram)
+
     def receive(self, timeout_s: float) -> bytes | None:
         """Wait for a datagram; see Transport."""
         with self._change:

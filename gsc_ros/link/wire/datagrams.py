@@ -14,18 +14,19 @@ import struct
 
 from gsc_ros.codec.errors import InvalidInputError, PacketError
 
-VERSION = 1
+VERSION = 2
 MIN_MTU = 64
 MAX_DATAGRAM = 1500
 MAX_VALUES = 8
-U16 = 1 << 16
 
-_NUMBER = struct.Struct('<H')
+_CLEAR = struct.Struct('<BBH')
 _CRC = struct.Struct('<H')
 _PART = struct.Struct('<BH')
 _FRAGMENT = struct.Struct('<BBB')
-_REQUEST = struct.Struct('<HBB')
-PLAIN_BYTES = 1 + _NUMBER.size
+_REQUEST = struct.Struct('<HBHBB')
+_AGE_NS = 100_000_000
+_OLDEST = 255
+PLAIN_BYTES = _CLEAR.size
 PART_BYTES = _PART.size
 FRAGMENT_BYTES = _FRAGMENT.size
 
@@ -39,6 +40,12 @@ class LinkError(PacketError):
     counter = 'malformed'
 
 
+class OtherVersionError(LinkError):
+    """A datagram of another version of this protocol; ``value`` is its version."""
+
+    counter = 'other_version'
+
+
 class Kind(IntEnum):
     """Datagram kinds, 0..7; append-only."""
 
@@ -47,7 +54,8 @@ class Kind(IntEnum):
     REPORT = 2   # base to robot: what arrived
     REQUEST = 3  # base to robot: something to do
     DONE = 4     # robot to base: requests that arrived; with none of them a sign of life
-    HELLO = 5    # robot to base, with a key only: no base station's word is known
+    HELLO = 5    # with a key only: robot to base, asks for a session; base to robot: say HELLO
+    ANSWER = 6   # base to robot, with a key only: answers HELLO, begins a session
 
 
 _KINDS = {int(kind): kind for kind in Kind}
@@ -83,11 +91,17 @@ class Head:
 
 @dataclass(frozen=True)
 class Datagram:
-    """An opened datagram; ``number`` counts what its sender sent, modulo 2^16."""
+    """
+    An opened datagram.
+
+    ``number`` counts what its sender sent, modulo 2^16; ``run`` tells the starts of its sender
+    apart: 8 bits without a key, 64 with one.
+    """
 
     head: Head
     number: int
     body: bytes
+    run: int = 0
 
 
 def write_head(head: Head) -> bytes:
@@ -97,12 +111,12 @@ def write_head(head: Head) -> bytes:
 
 
 def read_head(datagram: bytes) -> Head:
-    """Read the first byte; LinkError for what no version 1 sender writes."""
+    """Read the first byte; LinkError for what no sender of this version writes."""
     if not 1 <= len(datagram) <= MAX_DATAGRAM:
         raise LinkError('datagram length', len(datagram), f'1..{MAX_DATAGRAM}')
     first = datagram[0]
     if first >> 6 != VERSION:
-        raise LinkError('version', first >> 6, VERSION)
+        raise OtherVersionError('link version', first >> 6, f'{VERSION} at both ends')
     if first >> 2 & 7 not in _KINDS:
         raise LinkError('kind', first >> 2 & 7, sorted(_KINDS))
     head = Head(_KINDS[first >> 2 & 7], bool(first & _SEALED), bool(first & _FRAGMENTED),
@@ -114,9 +128,14 @@ def read_head(datagram: bytes) -> Head:
     return head
 
 
-def write_plain(head: Head, number: int, body: bytes) -> bytes:
-    """Frame a body without a key; all but pictures, which have their own, get a CRC."""
-    data = write_head(head) + _NUMBER.pack(number) + body
+def write_plain(head: Head, number: int, body: bytes, run: int = 0) -> bytes:
+    """
+    Frame a body without a key; all but pictures, which have their own, get a CRC.
+
+    :param number: 0..65535.
+    :param run: 0..255.
+    """
+    data = _CLEAR.pack(write_head(head)[0], run, number) + body
     return data if head.kind is Kind.DATA else data + _CRC.pack(_checksum(data))
 
 
@@ -132,7 +151,8 @@ def read_plain(datagram: bytes) -> Datagram:
         expected = _checksum(datagram[:end])
         if _CRC.unpack_from(datagram, end)[0] != expected:
             raise LinkError('crc', datagram[end:].hex(), f'{expected:#06x}')
-    return Datagram(head, _NUMBER.unpack_from(datagram, 1)[0], datagram[PLAIN_BYTES:end])
+    _, run, number = _CLEAR.unpack_from(datagram)
+    return Datagram(head, number, datagram[PLAIN_BYTES:end], run)
 
 
 def plain_overhead(kind: Kind) -> int:
@@ -214,20 +234,36 @@ class Request:
             f'<{len(self.values)}f', struct.pack(f'<{len(self.values)}f', *self.values)))
 
 
-def write_request(request_id: int, request: Request) -> bytes:
-    """Return the body of REQUEST; ``request_id`` is 16 bits."""
+@dataclass(frozen=True)
+class RequestBody:
+    """
+    Body of REQUEST: a request on its way, and what bounds how late it may come.
+
+    ``age_ns``: since it was asked for; on the wire in steps of 0.1 s, rounded up, at most 25.5 s.
+    ``newest``: number of the robot's newest datagram that the base station had when this left.
+    """
+
+    id: int
+    request: Request
+    age_ns: int
+    newest: int
+
+
+def write_request(body: RequestBody) -> bytes:
+    """Return the body of REQUEST."""
+    request = body.request
     every = request.stream_id is None
-    return (_REQUEST.pack(request_id, request.kind | every * _ALL_STREAMS,
-                          request.stream_id or 0)
+    return (_REQUEST.pack(body.id, min(-(-body.age_ns // _AGE_NS), _OLDEST), body.newest,
+                          request.kind | every * _ALL_STREAMS, request.stream_id or 0)
             + struct.pack(f'<{len(request.values)}f', *request.values))
 
 
-def read_request(body: bytes) -> tuple[int, Request]:
-    """Undo ``write_request``."""
+def read_request(body: bytes) -> RequestBody:
+    """Undo ``write_request``, the age but for the rounding."""
     count = (len(body) - _REQUEST.size) // 4
     if not 0 <= count <= MAX_VALUES or len(body) != _REQUEST.size + 4 * count:
         raise LinkError('request length', len(body), f'{_REQUEST.size} + 4 * 0..{MAX_VALUES}')
-    request_id, kind, stream_id = _REQUEST.unpack_from(body)
+    request_id, age, newest, kind, stream_id = _REQUEST.unpack_from(body)
     if kind & ~_ALL_STREAMS not in set(RequestKind):
         raise LinkError('request kind', kind & ~_ALL_STREAMS, [int(k) for k in RequestKind])
     if kind & _ALL_STREAMS and stream_id:
@@ -235,8 +271,9 @@ def read_request(body: bytes) -> tuple[int, Request]:
     values = struct.unpack_from(f'<{count}f', body, _REQUEST.size)
     if not all(math.isfinite(value) and abs(value) <= 3.4e38 for value in values):
         raise LinkError('request values', values, 'finite')
-    return request_id, Request(None if kind & _ALL_STREAMS else stream_id,
-                               RequestKind(kind & ~_ALL_STREAMS), values)
+    request = Request(None if kind & _ALL_STREAMS else stream_id,
+                      RequestKind(kind & ~_ALL_STREAMS), values)
+    return RequestBody(request_id, request, age * _AGE_NS, newest)
 
 
 def write_done(request_ids: list[int]) -> bytes:
