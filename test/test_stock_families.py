@@ -146,7 +146,8 @@ def test_texts_are_encoded_once_while_the_caption_stands(
 def test_cameras_in_one_batch_get_the_pictures_that_they_get_alone(make: Make) -> None:
     from gsc_ros.prior.generator import Job
     prior = make('FluxPipeline')
-    jobs = [Job(picture(), PictureFacts(0.01, 2, 'a dog'), 1), Job(picture(48, 64), PictureFacts(0.01, 2), 1),
+    jobs = [Job(picture(), PictureFacts(0.01, 2, 'a dog'), 1),
+            Job(picture(48, 64), PictureFacts(0.01, 2), 1),
             Job(picture()[::-1].copy(), PictureFacts(0.04, 2, 'a long caption of a cat'), 2)]
     together = Generator(prior).regenerate_batch(jobs, 2)
     for job, made in zip(jobs, together, strict=True):

@@ -10,7 +10,7 @@ from typing import Any, TYPE_CHECKING
 from gsc_ros.codec.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from gsc_ros.evaluation.engine import Outcome, EvaluationPlan
+    from gsc_ros.evaluation.engine import EvaluationPlan, Outcome
     from gsc_ros.evaluation.inputs import Input
     from gsc_ros.evaluation.work import WorkSettings
 
@@ -140,9 +140,10 @@ def _plan(args: argparse.Namespace) -> tuple[list[Input], EvaluationPlan]:
         bpp, kbps = DEFAULT_BPP, DEFAULT_KBPS
     codecs = split(args.codecs)
     check_codecs(codecs)
-    return inputs, EvaluationPlan(codecs=tuple(codecs), bpp=tuple(bpp), kbps=tuple(kbps), limit=args.limit,
-                        seconds=args.seconds, picture_rate=args.picture_rate, fps=args.fps,
-                        keep=args.pictures, max_width=LiveSettings().max_width)
+    return inputs, EvaluationPlan(
+        codecs=tuple(codecs), bpp=tuple(bpp), kbps=tuple(kbps), limit=args.limit,
+        seconds=args.seconds, picture_rate=args.picture_rate, fps=args.fps,
+        keep=args.pictures, max_width=LiveSettings().max_width)
 
 
 def _check_ranges(args: argparse.Namespace) -> None:

@@ -111,11 +111,13 @@ def _peer(tools: Instruments, name: str, segment: _Segment, kbps: float) -> Code
         candidates.append(Candidate(name, clip.decoded[at], size, round(size * payload), PEER,
                                     clip.encode_s / len(sent), clip.decode_s / len(sent)))
     ages = [at - max((i for i in sent if i <= at), default=0) for at in segment.judged]
-    return CodedSegment(candidates, [Scene()] * len(candidates), ages, _flickers(segment, clip.decoded),
-                 len(sent), clip.total_bytes, as_table(clip.detail))
+    return CodedSegment(
+        candidates, [Scene()] * len(candidates), ages, _flickers(segment, clip.decoded),
+        len(sent), clip.total_bytes, as_table(clip.detail))
 
 
-def _ours(tools: Instruments, item: Item, segment: _Segment) -> Iterator[tuple[float, CodedSegment]]:
+def _ours(tools: Instruments, item: Item, segment: _Segment)
+          ) -> Iterator[tuple[float, CodedSegment]]:
     """One stream of packets for the names that differ in decoding only."""
     groups: dict[tuple[float, tuple[str, bool, bool]], list[OurCodec]] = {}
     for name, target in item.tasks:
@@ -149,10 +151,11 @@ def _seen(tools: Instruments, segment: _Segment, codec: OurCodec, run: ClipRun) 
             payload=sum(len(p.latent) + len(p.caption) + len(p.objects) for p in packets)))
     # 3. of the whole segment
     overhead = tools.settings.live.overhead_bytes
-    return CodedSegment(candidates, [screen[at].sent.outgoing.scene for at in segment.judged],
-                 [at - screen[at].sent.outgoing.tag for at in segment.judged],
-                 _flickers(segment, pictures), len(shown),
-                 sum(len(one.outgoing.data) + overhead for one in run.sent), {})
+    return CodedSegment(
+        candidates, [screen[at].sent.outgoing.scene for at in segment.judged],
+        [at - screen[at].sent.outgoing.tag for at in segment.judged],
+        _flickers(segment, pictures), len(shown),
+        sum(len(one.outgoing.data) + overhead for one in run.sent), {})
 
 
 def _newest(segment: _Segment, shown: Sequence[OnScreen[int]]) -> list[OnScreen[int]]:

@@ -55,7 +55,8 @@ class Outcome:
     problems: list[str] = field(default_factory=list)
 
 
-def evaluate(inputs: Sequence[Input], plan: EvaluationPlan, store: RowStore, executor: Executor) -> Outcome:
+def evaluate(inputs: Sequence[Input], plan: EvaluationPlan, store: RowStore, executor: Executor)
+             ) -> Outcome:
     """
     Measure what the store lacks.
 

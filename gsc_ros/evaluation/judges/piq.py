@@ -48,5 +48,6 @@ def load(name: str, device: str, threads: int) -> Measure:
     return distance
 
 
-LPIPS = JudgeKind('lpips', 'LPIPS', -1, 3, partial(load, 'LPIPS'), partial(check, 'LPIPS'), headline=2)
+LPIPS = JudgeKind('lpips', 'LPIPS', -1, 3, partial(load, 'LPIPS'), partial(check, 'LPIPS'),
+                  headline=2)
 DISTS = JudgeKind('dists', 'DISTS', -1, 3, partial(load, 'DISTS'), partial(check, 'DISTS'))
