@@ -116,7 +116,7 @@ def _peer(tools: Instruments, name: str, segment: _Segment, kbps: float) -> Code
         len(sent), clip.total_bytes, as_table(clip.detail))
 
 
-def _ours(tools: Instruments, item: Item, segment: _Segment)
+def _ours(tools: Instruments, item: Item, segment: _Segment
           ) -> Iterator[tuple[float, CodedSegment]]:
     """One stream of packets for the names that differ in decoding only."""
     groups: dict[tuple[float, tuple[str, bool, bool]], list[OurCodec]] = {}

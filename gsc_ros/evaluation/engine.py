@@ -55,7 +55,7 @@ class Outcome:
     problems: list[str] = field(default_factory=list)
 
 
-def evaluate(inputs: Sequence[Input], plan: EvaluationPlan, store: RowStore, executor: Executor)
+def evaluate(inputs: Sequence[Input], plan: EvaluationPlan, store: RowStore, executor: Executor
              ) -> Outcome:
     """
     Measure what the store lacks.
