@@ -5,7 +5,7 @@ from functools import partial
 import sys
 from threading import Lock
 import time
-from typing import Any
+from typing import TYPE_CHECKING
 
 from gsc_msgs.msg import ObjectArray
 from gsc_ros.codec.errors import GscError
@@ -20,7 +20,11 @@ from gsc_ros.parameters.tables import DETECTOR
 from gsc_ros.runtime.worker import LatestSlots, Worker
 from rclpy.publisher import Publisher
 from rclpy.subscription import Subscription
+from rclpy.timer import Timer
 from sensor_msgs.msg import Image
+
+if TYPE_CHECKING:
+    from gsc_ros.scene.detector import Detector
 
 LOOK_PERIOD_S = 0.5  # how often to look whether anybody subscribes to our outputs
 
@@ -61,8 +65,8 @@ class DetectorNode(GscNode):
         self._slots: LatestSlots[Image] = LatestSlots()
         self._worker: Worker | None = None
         self._turn = Lock()     # a step that outlasts deactivation is waited for
-        self._timer: Any = None
-        self._detector: Any = None
+        self._timer: Timer | None = None
+        self._detector: Detector | None = None
         self._next_ns = 0
 
     def setup(self) -> None:
@@ -116,7 +120,11 @@ class DetectorNode(GscNode):
 
     def summary(self) -> str:
         """Weights and topics."""
-        return f'{", ".join(self._inputs)}, detector {self._detector.name}'
+        return f'{", ".join(self._inputs)}, detector {self._weights}'
+
+    @property
+    def _weights(self) -> str:
+        return self._detector.name if self._detector else 'none'
 
     def counters(self) -> list[Counters]:
         """One status per image topic."""
@@ -125,7 +133,7 @@ class DetectorNode(GscNode):
     def refresh_gauges(self) -> None:
         """Say which weights run."""
         for source in self._inputs.values():
-            source.counters.gauge('detector', str(self._detector.name))
+            source.counters.gauge('detector', self._weights)
 
     def _on_picture(self, source: _Input, msg: Image) -> None:
         source.counters.add('pictures_in')
@@ -142,13 +150,13 @@ class DetectorNode(GscNode):
             return (self._next_ns - now_ns) / 1e9
         self._next_ns = now_ns + int(1e9 / self.parameters['max_rate'])
         taken = self._slots.take_any()
-        if taken is not None:
-            self._handle(self._inputs[taken[0]], taken[1])
+        if taken is not None and self._detector is not None:
+            self._handle(self._detector, self._inputs[taken[0]], taken[1])
         return 0.0
 
-    def _handle(self, source: _Input, msg: Image) -> None:
+    def _handle(self, detector: Detector, source: _Input, msg: Image) -> None:
         try:
-            self._analyse(source, msg)
+            self._analyse(detector, source, msg)
         except GscError as error:
             source.counters.add('bad_pictures')
             self.report(f'{source.topic}: picture dropped', error)
@@ -156,10 +164,11 @@ class DetectorNode(GscNode):
             source.counters.add('errors')
             self.report(f'{source.topic}: detect', error)
 
-    def _analyse(self, source: _Input, msg: Image) -> None:
+    @staticmethod
+    def _analyse(detector: Detector, source: _Input, msg: Image) -> None:
         started_ns = time.monotonic_ns()
         picture = picture_from_image(msg)
-        objects = self._detector.detect(picture)
+        objects = detector.detect(picture)
         height, width = picture.shape[:2]
         source.objects.publish(object_array(objects, width, height, msg.header))
         if source.detections is not None:
