@@ -58,7 +58,7 @@ class LinkRobotNode(LinkEndNode[RobotEndpoint]):
         """Make the node; nothing is opened before configure."""
         super().__init__('gsc_link_robot', LINK_ROBOT)
         self._streams: list[_Stream] = []
-        self._timer: Any = None
+        self._timer: Timer | None = None
         self._feedback: RobotFeedback | None = None
 
     def link_settings(self, **common: Any) -> LinkSettings:

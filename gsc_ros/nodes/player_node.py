@@ -23,6 +23,7 @@ from gsc_ros.nodes.qos import output_qos
 from gsc_ros.parameters import topics
 from gsc_ros.parameters.player import PLAYER
 from rclpy.publisher import Publisher
+from rclpy.timer import Timer
 from rclpy.utilities import try_shutdown
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header

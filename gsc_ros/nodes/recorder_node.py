@@ -4,7 +4,6 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 import sys
-from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
 from gsc_msgs.msg import ObjectArray, SemanticFrame
@@ -57,7 +56,7 @@ class RecorderNode(GscNode):
         self._notes: ProgressNotes | None = None
         self._ring = CameraRing(0)
         self._original: Publisher | None = None
-        self._timer: Any = None
+        self._timer: Timer | None = None
         self._counters = Counters('recorder', ())
 
     def setup(self) -> None:
