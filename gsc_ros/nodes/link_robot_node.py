@@ -26,6 +26,7 @@ from gsc_ros.nodes.qos import input_qos, latched_qos, output_qos
 from gsc_ros.parameters import topics
 from gsc_ros.parameters.link import LINK_BASE, LINK_ROBOT
 from rclpy.publisher import Publisher
+from rclpy.timer import Timer
 from std_msgs.msg import Header
 
 FEEDBACK_PERIOD_S = 1.0

@@ -30,6 +30,7 @@ from gsc_ros.nodes.qos import input_qos, output_qos
 from gsc_ros.parameters.player import RECORDER
 from rclpy.publisher import Publisher
 from rclpy.serialization import deserialize_message
+from rclpy.timer import Timer
 from sensor_msgs.msg import CompressedImage, Image
 
 PERIOD_S = 0.25
