@@ -1,4 +1,4 @@
-"""One thread between an endpoint of the link protocol and its transport. No ROS."""
+"""One thread between an endpoint of the link protocol and its transport."""
 from __future__ import annotations
 
 from collections import Counter

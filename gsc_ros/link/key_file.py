@@ -1,4 +1,4 @@
-"""The link's pre-shared key, from a file; no message ever shows a byte of it. No ROS."""
+"""The link's pre-shared key, from a file; no message ever shows a byte of it."""
 from __future__ import annotations
 
 import base64

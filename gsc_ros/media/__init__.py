@@ -1,1 +1,1 @@
-"""Pictures in and out: conversion, overlay, sources, bags. No ROS."""
+"""Pictures in and out: conversion, overlay, sources, bags."""

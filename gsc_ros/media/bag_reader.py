@@ -1,5 +1,5 @@
 """
-Messages of a rosbag2 bag, also of one that a crash or a full disk cut short. No ROS.
+Messages of a rosbag2 bag, also of one that a crash or a full disk cut short.
 
 Pictures are read with the layouts of ROS 2 Jazzy, not with the definitions in the bag: these may
 be missing or damaged, and the sensor_msgs types have not changed since ROS 2 began.

@@ -1,4 +1,4 @@
-"""Draws detected objects into a picture. No ROS."""
+"""Draws detected objects into a picture."""
 from __future__ import annotations
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Pictures with their times from a video file, a folder of pictures or a rosbag2 bag. No ROS."""
+"""Pictures with their times from a video file, a folder of pictures or a rosbag2 bag."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator

@@ -1,1 +1,1 @@
-"""What can be set on each node: declarative tables and their checks. No ROS."""
+"""What can be set on each node: declarative tables and their checks."""

@@ -1,4 +1,4 @@
-"""Parameters that several nodes share. No ROS."""
+"""Parameters that several nodes share."""
 from __future__ import annotations
 
 from gsc_ros.codec.errors import InvalidInputError

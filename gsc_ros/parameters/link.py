@@ -1,4 +1,4 @@
-"""The parameters of the two ends of the link. No ROS."""
+"""The parameters of the two ends of the link."""
 from __future__ import annotations
 
 from collections.abc import Mapping

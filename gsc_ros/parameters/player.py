@@ -1,4 +1,4 @@
-"""The parameters of the player and the recorder. No ROS."""
+"""The parameters of the player and the recorder."""
 from __future__ import annotations
 
 from gsc_ros.media.sources import DEFAULT_FOLDER_RATE

@@ -1,4 +1,4 @@
-"""What a node parameter is: type, default, range and description, checked in one place. No ROS."""
+"""What a node parameter is: type, default, range and description, checked in one place."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping

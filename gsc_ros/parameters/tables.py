@@ -1,4 +1,4 @@
-"""The parameters of every node: the one place where a default stands. No ROS."""
+"""The parameters of every node: the one place where a default stands."""
 from __future__ import annotations
 
 from collections.abc import Mapping

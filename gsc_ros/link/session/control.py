@@ -1,4 +1,4 @@
-"""What operators have asked of a stream, checked; the same rules at both ends. No ROS."""
+"""What operators have asked of a stream, checked; the same rules at both ends."""
 from __future__ import annotations
 
 from collections.abc import Sequence

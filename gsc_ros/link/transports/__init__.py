@@ -1,4 +1,4 @@
-"""How datagrams cross the thin link: UDP, a serial port, or a zenoh network. No ROS."""
+"""How datagrams cross the thin link: UDP, a serial port, or a zenoh network."""
 from __future__ import annotations
 
 from gsc_ros.codec.errors import InvalidInputError

@@ -1,5 +1,5 @@
 """
-A stream's facts (StreamInfo) in as few bytes as they need, to cross the thin link. No ROS.
+A stream's facts (StreamInfo) in as few bytes as they need, to cross the thin link.
 
 Little-endian: version u8, coder, fingerprint u16, width u16, height u16, max_rate f32,
 bytes_per_second u32, max_bytes u16, then the calibration unless it is unknown. A word (coder,
