@@ -1,4 +1,4 @@
-"""A segment of a stream at a link's rate: what the operator sees at any instant, and its price."""
+"""Measures segments of streams at a link's rate: what the operator sees, and its bytes."""
 from __future__ import annotations
 
 from bisect import bisect_right

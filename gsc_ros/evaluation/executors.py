@@ -21,7 +21,7 @@ Answer = Callable[[], Result]
 
 
 class Executor(Protocol):
-    """Takes items in order; ``width`` of them are worth having under way."""
+    """Measures items in the order of ``submit``; keep ``width`` of them submitted at a time."""
 
     width: int
 

@@ -38,14 +38,14 @@ class Verdict:
 
     @property
     def worse(self) -> bool:
-        """Whether the old is."""
+        """Whether the old is better beyond the interval."""
         return self.gain.high < 0
 
 
 def compare(old: Sequence[Figures], new: Sequence[Figures], blocks: Sequence[str],
             detectors: Sequence[str], trained_on: Collection[str] = ()) -> list[Verdict]:
     """
-    Ask every judge, picture by picture.
+    Compare old and new weights by every judge on the same pictures.
 
     :param old: figures of each picture as the old weights made it, ``new`` likewise.
     :param blocks: what each picture was made from: those of one source are drawn together.

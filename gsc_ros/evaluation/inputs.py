@@ -151,7 +151,7 @@ class StillInput(_FileInput):
 
 @dataclass(frozen=True)
 class FolderInput:
-    """Pictures of a folder played as a stream, in the order of their names."""
+    """Pictures of a folder as one stream, in the order of their names."""
 
     paths: tuple[Path, ...]
     rate: float

@@ -1,4 +1,4 @@
-"""What every kind of item is measured with: our codecs, the judges, and what a row says."""
+"""Codecs and judges that both kinds of item share, and the fields that all rows have."""
 from __future__ import annotations
 
 import io
@@ -19,7 +19,7 @@ _WARM_UP = 64, 64, 3
 
 
 class Instruments:
-    """Holds networks and codecs; what an item does not need is not loaded."""
+    """The judges and our codecs, which are loaded when an item first needs them."""
 
     def __init__(self, settings: WorkSettings, threads: int = 2) -> None:
         self.settings = settings
@@ -37,7 +37,7 @@ class Instruments:
         return self._ours
 
     def row(self, item: Item, shot: Shot, source: np.ndarray, one: Candidate, words: Scene) -> Row:
-        """Judge a candidate against its source; what a row of any kind has."""
+        """Judge a candidate against its source (H, W, 3) uint8; the row without its rate."""
         metrics, detections = self.judge.judge(one.picture, source, item.stem)
         if one.sent is not None and one.detail.get('text'):
             metrics = metrics | recall(one.sent, words, self.judge.objects(source))

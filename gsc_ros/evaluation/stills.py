@@ -1,4 +1,4 @@
-"""A picture on its own, at bits per pixel."""
+"""Measures single pictures at bits per pixel."""
 from __future__ import annotations
 
 from gsc_ros.evaluation.candidates import Candidate, peer_still, SOURCE
@@ -38,6 +38,6 @@ def _code(tools: Instruments, item: Item, source: np.ndarray, words: Scene, targ
 
 
 def _ceilings(item: Item, source: np.ndarray) -> dict[float, int]:
-    """Bits per pixel -> bytes."""
+    """Map each rate in bits per pixel to the bytes that it allows."""
     return {target: int(target * pixels(source) / 8)
             for target in dict.fromkeys(rate for _, rate in item.tasks) if target is not None}

@@ -15,7 +15,7 @@ Task = tuple[str, float | None]
 
 @dataclass(frozen=True)
 class WorkSettings:
-    """What a process needs to know before its first item."""
+    """Settings that all items of a run share."""
 
     codecs: tuple[str, ...]
     judge: JudgeSettings = JudgeSettings()
@@ -44,7 +44,7 @@ class Item:
     keep: bool = False
 
     def carried(self) -> Item:
-        """Return the same item with the files' pictures inside, for a machine without them."""
+        """Return the item with its files read into it, for a machine that lacks the files."""
         return replace(self, shots=tuple(
             replace(s, data=s.data.read_bytes()) if isinstance(s.data, Path) else s
             for s in self.shots))

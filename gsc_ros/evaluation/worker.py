@@ -15,7 +15,7 @@ class EvaluationWorker:
         self._tools = Instruments(settings, threads)
 
     def measure(self, item: Item) -> Result:
-        """Do all tasks of an item, or say what its problem is."""
+        """Do all tasks of an item; an error becomes the problem of the result."""
         try:
             return (measure_segment if item.judged else measure_still)(self._tools, item)
         except (InvalidInputError, PacketError, BudgetError) as error:

@@ -65,9 +65,9 @@ def _wanted(publisher: Publisher) -> bool:
 
 class DecoderNode(GscNode):
     """
-    Shows the newest picture of each stream that somebody looks at; see ``Receiver``.
+    Publishes the newest picture of each stream that has subscribers; see ``Receiver``.
 
-    Of the others it keeps what later packets may refer to.
+    Packets of the others are kept as references for later ones.
     """
 
     def __init__(self) -> None:
@@ -182,7 +182,7 @@ class DecoderNode(GscNode):
         return 0.0
 
     def _view(self, stream: _Stream) -> View | None:
-        """How the stream is looked at now; None if nobody does."""
+        """Return what subscribers want of the stream; None without subscribers."""
         if not stream.wanted:
             return None
         steps, seed = self.parameters['steps'], self.parameters['seed']

@@ -26,7 +26,7 @@ from sensor_msgs.msg import Image
 if TYPE_CHECKING:
     from gsc_ros.scene.detector import Detector
 
-LOOK_PERIOD_S = 0.5  # how often to look whether anybody subscribes to our outputs
+LOOK_PERIOD_S = 0.5  # how often subscribers of the outputs are counted
 
 
 class _Input:
@@ -56,7 +56,7 @@ class _Input:
 
 
 class DetectorNode(GscNode):
-    """Analyses the newest picture of each topic whose results somebody wants."""
+    """Analyses the newest picture of each topic whose results have subscribers."""
 
     def __init__(self) -> None:
         """Make the node; nothing is loaded before configure."""
@@ -87,7 +87,7 @@ class DetectorNode(GscNode):
         self._timer = self.create_timer(LOOK_PERIOD_S, self._look)
 
     def _look(self) -> None:
-        """Subscribe only while somebody wants the results, else the decoder would never rest."""
+        """Subscribe to pictures only while the results have subscribers, so the decoder may idle."""
         with self.guard('subscribe'):
             for source in self._inputs.values():
                 if source.wanted and source.subscription is None:

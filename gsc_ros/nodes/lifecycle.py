@@ -154,7 +154,7 @@ class GscNode(LifecycleNode):
     @contextmanager
     def guard(self, kind: str, on_error: Callable[[Exception], None] | None = None
               ) -> Iterator[None]:
-        """Swallow and report any error of the block: one bad message must not end a node."""
+        """Report any error of the block and go on: one bad message must not end a node."""
         try:
             yield
         except Exception as error:

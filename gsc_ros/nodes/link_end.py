@@ -1,4 +1,4 @@
-"""What both ends of the link have in common: endpoint, thread, events, status."""
+"""Base of the two link nodes: endpoint, thread, events, status."""
 from __future__ import annotations
 
 from collections.abc import Sequence

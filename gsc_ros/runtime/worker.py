@@ -1,4 +1,4 @@
-"""Threads, and what waits for them."""
+"""Worker threads, and slots that keep the newest item for them."""
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -94,7 +94,7 @@ class Worker:
         self._thread.start()
 
     def notify(self) -> None:
-        """Have ``step`` called soon."""
+        """Wake the thread: it calls ``step`` once more."""
         with self._condition:
             self._notified = True
             self._condition.notify()

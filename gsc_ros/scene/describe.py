@@ -15,7 +15,7 @@ NONE, AUTO = 'none', 'auto'
 def load_describe(detector: str = AUTO, captioner: str = SCENE, device: str = 'cpu',
                   confidence: float = DEFAULT_CONFIDENCE) -> Describe:
     """
-    Load what a packet's words come from; the result maps a picture to caption and objects.
+    Load detector and captioner; the result maps a picture to caption and objects.
 
     :param detector: ``none``, ``auto`` (the default detector), or what ``load_detector`` takes.
     :param captioner: ``none``, or what ``load_captioner`` takes.

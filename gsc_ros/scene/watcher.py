@@ -1,5 +1,5 @@
 """
-What a camera sees in words and boxes, renewed when the scene has changed.
+Caption and objects of each camera, renewed when its scene has changed.
 
 Detector and captioner are slow; packets carry the last known result.
 """
@@ -44,7 +44,7 @@ class RefreshRule:
 
 
 class _Looks:
-    """When a camera was last looked at, and what it saw then."""
+    """When a camera was last described, and as what."""
 
     def __init__(self) -> None:
         self._change = SceneChange()
@@ -104,7 +104,7 @@ class Scenes:
 
 
 class SceneWatcher(Scenes):
-    """Looks in a thread of its own."""
+    """Describes scenes in a thread of its own, so that encoding never waits for it."""
 
     def __init__(self, describe: Describe, rule: RefreshRule,
                  on_error: Callable[[Exception], None], turn: threading.Lock | None = None

@@ -1,5 +1,5 @@
 """
-Words about a whole picture that simple colour statistics can vouch for.
+Words for a whole picture (outdoors, greenery, ...) from its colour statistics.
 
 Thresholds were chosen on one half of 939 captioned photos (Flickr8k, COCO) and checked on the
 other: of the pictures called ``outdoors`` whose captions tell, 98 % are; of those called

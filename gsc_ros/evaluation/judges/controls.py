@@ -1,8 +1,8 @@
 """
-Candidates that nobody wants, to try the judges with.
+Two ways to make a picture worse that a sound judge must not prefer.
 
 Enlarging without interpolation and adding grey grain make a picture worse to look at. A judge that
-prefers one of them to the plain picture can be played to, and its verdict is marked.
+prefers one of them to the plain picture can be gamed, and its verdict is marked.
 """
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ MEASURES = (*KINDS, DETECTION)
 
 @dataclass(frozen=True)
 class JudgeSettings:
-    """Which figures; ``detector`` is an ONNX file or None for the detector node's own."""
+    """What to measure; ``detector`` is an ONNX file, None for the detector node's own."""
 
     measures: tuple[str, ...] = MEASURES
     detector: Path | None = None
@@ -57,7 +57,7 @@ def _structural_distance(picture: np.ndarray, source: np.ndarray) -> float:
 
 
 class Judge:
-    """Works out the figures of candidates; keep one per process, it holds the networks."""
+    """Works out the figures of candidates; holds the networks, so one a process is enough."""
 
     def __init__(self, settings: JudgeSettings, threads: int = 2) -> None:
         """

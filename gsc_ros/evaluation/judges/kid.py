@@ -1,7 +1,8 @@
 """
 Kernel distance of two sets of pictures.
 
-It tells whether what a codec makes looks like pictures at all, however near each pair is.
+It compares the sets as a whole: whether decoded pictures look like camera pictures at all,
+however near each is to its source.
 """
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ Item = TypeVar('Item')
 
 
 def thinned(items: Sequence[Item]) -> list[Item]:
-    """As many as ``kernel_distance`` bears, evenly taken."""
+    """Take an even sample, so many that ``kernel_distance`` stays affordable."""
     chosen = np.linspace(0, len(items) - 1, min(len(items), _MOST)).round().astype(int)
     return [items[place] for place in chosen]
 

@@ -19,7 +19,7 @@ _CURE = 'pip install --no-deps piq, then once with a network: ' \
 
 def check(name: str) -> None:
     """
-    See to it that the package and its weights are there.
+    Check that the package and its weights are there.
 
     :raises MissingDependencyError: otherwise.
     """

@@ -1,5 +1,5 @@
 """
-A clip through a standard video codec as a live sender with this link would set it.
+Code a clip with a standard video codec, set as a live sender on this link would set it.
 
 Low-delay settings, the best of a small grid of scales and picture rates, under the link's ceiling.
 """

@@ -63,7 +63,7 @@ def _minus_psnr(picture: np.ndarray, reference: np.ndarray) -> float:
 
 
 class PeerEncoder:
-    """One picture's encodings by one codec; ceilings share the work."""
+    """Encodes one picture with one codec; what was encoded serves every ceiling."""
 
     def __init__(self, codec: StillCodec, picture: np.ndarray, clock: Clock = time.perf_counter
                  ) -> None:

@@ -61,7 +61,7 @@ class Trial:
 
 
 class Search:
-    """Trials of one clip on one link; each point of the grid is worked out once."""
+    """Searches the grid of scales and picture rates; each point is coded at most once."""
 
     def __init__(self, codec: VideoCodec, frames: Sequence[np.ndarray], fps: float, link: Link,
                  distance: Distance) -> None:

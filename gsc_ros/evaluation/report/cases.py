@@ -120,7 +120,7 @@ def _case(track: Track, number: int, picture: Picture, source: Row | None, album
 
 
 def _entry(row: Row, album: Album | None) -> Table:
-    """Short names: there are thousands. Bytes, excess, age, metrics, caption, picture."""
+    """Make a row for the page; keys of one letter, because there are thousands of rows."""
     metrics = {key: round(row['metrics'][key], 4) for key in _KEPT
                if row['metrics'].get(key) is not None}
     return {'b': row['bytes'], 'x': row.get('exceeded') or 0, 'a': row.get('age_s'),

@@ -50,7 +50,7 @@ def picture_of(row: Row) -> Picture:
 
 
 def block_of(row: Row) -> Hashable:
-    """Pictures of one stream within some seconds belong together."""
+    """Return what the bootstrap draws as one: a still, or 10 s of a stream."""
     stamp = row.get('stamp_ns')
     return picture_of(row) if stamp is None else (row['input'], stamp // _BLOCK_NS)
 

@@ -99,12 +99,12 @@ def _median(rows: Sequence[Row], key: str) -> float | None:
 
 @lru_cache(maxsize=16)
 def draws_of(blocks: tuple[Hashable, ...]) -> Draws:
-    """Codecs that were measured on the same pictures share their draws."""
+    """Return the bootstrap's draws; codecs measured on the same pictures share them."""
     return Draws(blocks)
 
 
 def as_table(interval: Interval) -> Table:
-    """JSON knows no NaN."""
+    """Make JSON values of an interval; None for NaN, which JSON lacks."""
     return {key: value if np.isfinite(value) else None
             for key, value in vars(interval).items()}
 
