@@ -87,7 +87,7 @@ class DetectorNode(GscNode):
         self._timer = self.create_timer(LOOK_PERIOD_S, self._look)
 
     def _look(self) -> None:
-        """Subscribe to pictures only while the results have subscribers, so the decoder may idle."""
+        """Subscribe to pictures only while results have subscribers: the decoder may idle."""
         with self.guard('subscribe'):
             for source in self._inputs.values():
                 if source.wanted and source.subscription is None:
