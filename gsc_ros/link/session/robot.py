@@ -45,6 +45,8 @@ __all__ = ['Acked', 'RefreshNeeded', 'Requested', 'RobotEndpoint', 'RobotEvent',
 # while it hears nothing.
 HELLO_PERIOD_NS = SECOND_NS
 HELLO_SILENT_NS = 4 * SECOND_NS
+# An answer that took longer followed lost calls, and is no measure of a round trip.
+LONGEST_ANSWER_NS = 15 * SECOND_NS
 # Whoever has nothing to send gives a sign of life, so that the base station knows.
 ALIVE_PERIOD_NS = 2 * SECOND_NS
 TELL_PERIOD_NS = 10 * SECOND_NS
@@ -82,6 +84,8 @@ class RobotEndpoint:
         self._heard_ns: int | None = None
         self._spoke_ns: int | None = None
         self._hello_ns: int | None = None
+        self._called_ns: int | None = None  # when HELLO was said first for the next session
+        self._answered_after_ns = 0
         self._period_ns = self._interval_ns = 0  # of reports: as told, and between the last two
         self._told_ns: int | None = None
         self._next_ns: int | None = 0
@@ -161,6 +165,9 @@ class RobotEndpoint:
         """Begin a session: numbers begin again, and the base station may be another run."""
         self._rate.restart()
         self._period_ns = session.period_ms * MS_NS
+        if self._called_ns is not None:
+            self._answered_after_ns = min(now_ns - self._called_ns, LONGEST_ANSWER_NS)
+            self._called_ns = None
         self._spoke_ns = None  # speak at once, so that the base station begins it, too
         assert session.base_run is not None
         return self._on_base(session.base_run % SEQUENCES, now_ns)
@@ -257,7 +264,10 @@ class RobotEndpoint:
     def _connected(self, now_ns: int) -> bool:
         """Tell whether the base station was heard lately, for how often it reports."""
         silence_ns = max(self._settings.silence_ns, 3 * self._period_ns, 3 * self._interval_ns)
-        return self._heard_ns is not None and now_ns - self._heard_ns < silence_ns
+        # A session that has just begun is silent for a round trip.
+        round_trip_ns = self._rate.round_trip_ns or self._answered_after_ns
+        return (self._heard_ns is not None
+                and now_ns - self._heard_ns < silence_ns + round_trip_ns)
 
     def _give_up_late(self, now_ns: int) -> None:
         message = self._message
@@ -282,6 +292,7 @@ class RobotEndpoint:
             assert isinstance(self._session, RobotSession)
             datagram = self._session.hello()
             self._hello_ns = now_ns
+            self._called_ns = now_ns if self._called_ns is None else self._called_ns
         else:
             number, datagram = self._session.seal(outgoing.head, outgoing.body)
             self._spoke_ns = now_ns
