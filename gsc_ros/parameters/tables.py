@@ -7,6 +7,7 @@ from typing import Any
 from gsc_ros.budget.plan import LATENCY_S
 from gsc_ros.codec.errors import InvalidInputError
 from gsc_ros.codec.regions import STRENGTH, STRONGEST
+from gsc_ros.coders import NAMES as CODERS
 from gsc_ros.parameters.common import check_unique, INPUT, NODE
 from gsc_ros.parameters.link import LINK_BASE, LINK_ROBOT
 from gsc_ros.parameters.player import PLAYER, RECORDER
@@ -33,7 +34,7 @@ ENCODER = Table((
               'raw: sensor_msgs/Image on <camera>; compressed: CompressedImage on '
               '<camera>/compressed.', choices=('raw', 'compressed')),
     Parameter('coder', 'str', 'auto', 'Picture coder; auto takes the better one for the bytes.',
-              choices=('auto', 'learned', 'hevc')),
+              choices=CODERS),
     Parameter('device', 'str', 'cpu', 'torch device of coder, detector and captioner.'),
     Parameter('max_width', 'int', 1280, 'Wider pictures are scaled down to this [pixels].',
               16, 4096),
