@@ -5,8 +5,8 @@ from types import SimpleNamespace
 
 import cv2
 from gsc_ros.codec.errors import GscError, InvalidInputError
+from gsc_ros.media.encodings import ENCODINGS
 from gsc_ros.media.images import (
-    ENCODINGS,
     picture_from_compressed,
     picture_from_image,
     shrink_to_width,
@@ -58,14 +58,16 @@ def mosaic(picture: np.ndarray, pattern: str) -> np.ndarray:
 def encoded(encoding: str, picture: np.ndarray, big: bool = False) -> np.ndarray:
     """Make the bytes (HEIGHT, row) of ``picture`` as a driver would send it."""
     alpha = np.full((HEIGHT, WIDTH, 1), 255, np.uint8)
-    if encoding == 'mono16':
-        wide = grey(picture)[..., 0].astype('>u2' if big else '<u2') * 256 + 17
+    if '16' in encoding:   # the upper byte shows the picture
+        wide = encoded(encoding.replace('16', '8'), picture).astype(np.uint16) * 256 + 17
         return wide.astype('>u2' if big else '<u2').view(np.uint8).reshape(HEIGHT, -1)
     makers = {
         'rgb8': lambda: picture, 'bgr8': lambda: picture[..., ::-1],
         'rgba8': lambda: np.concatenate([picture, alpha], 2),
         'bgra8': lambda: np.concatenate([picture[..., ::-1], alpha], 2),
-        'mono8': lambda: grey(picture)[..., 0],
+        'mono8': lambda: grey(picture)[..., 0], '8UC1': lambda: grey(picture)[..., 0],
+        '8UC3': lambda: picture[..., ::-1],
+        '8UC4': lambda: np.concatenate([picture[..., ::-1], alpha], 2),
         'yuv422': lambda: yuv(picture, 1), 'uyvy': lambda: yuv(picture, 1),
         'yuv422_yuy2': lambda: yuv(picture, 0), 'yuyv': lambda: yuv(picture, 0),
         **{f'bayer_{name}8': lambda pattern=pattern: mosaic(picture, pattern)
@@ -85,13 +87,13 @@ def message(encoding: str, rows: np.ndarray, padding: int = 0, big: bool = False
 @pytest.mark.parametrize('encoding', ENCODINGS)
 def test_every_encoding_gives_the_scene_back(encoding, padding):
     """Colours inside the four fields survive, with and without row padding."""
-    expected = grey(scene()) if encoding.startswith('mono') else scene()
+    expected = grey(scene()) if ENCODINGS[encoding].order == 'mono' else scene()
     picture = picture_from_image(message(encoding, encoded(encoding, scene()), padding))
     assert picture.shape == (HEIGHT, WIDTH, 3)
     assert picture.dtype == np.uint8
     assert picture.flags.c_contiguous
     assert picture.flags.owndata or picture.base is None
-    exact = not encoding.startswith(('yuv', 'uyvy', 'yuyv', 'bayer'))
+    exact = ENCODINGS[encoding].order not in ('yuv', 'bayer')
     inner = np.zeros((HEIGHT, WIDTH), bool)
     for top in (0, 16):
         for left in (0, 24):
@@ -110,8 +112,11 @@ def test_mono16_honours_byte_order():
 
 
 @pytest.mark.parametrize(('change', 'named'), [
-    ({'encoding': '32FC1'}, 'encoding'), ({'encoding': ''}, 'encoding'),
-    ({'width': 0}, 'width'), ({'width': 5000}, 'width'), ({'height': 8}, 'height'),
+    ({'encoding': '32FC1'}, 'distances'), ({'encoding': '16UC1'}, 'distances'),
+    ({'encoding': ''}, 'encoding'), ({'encoding': None}, 'encoding'),
+    ({'width': None}, 'width'), ({'height': float('nan')}, 'height'), ({'step': 'x'}, 'step'),
+    ({'data': None}, 'data'), ({'data': 1536}, 'data'),
+    ({'width': 0}, 'width'), ({'width': 20000}, 'width'), ({'height': 8}, 'height'),
     ({'step': 10}, 'step'), ({'data': b''}, 'data length'), ({'data': b'123'}, 'data length'),
     ({'height': HEIGHT + 1}, 'data length'),
     ({'encoding': 'yuv422', 'width': 47}, 'width'),

@@ -1,33 +1,47 @@
 """
 Messages of a rosbag2 bag, also of one that a crash or a full disk cut short.
 
+A bag is its storage files: metadata.yaml is looked into for what is in no file (which files there
+should be, type hashes), so a bag without it, or with one of a newer ROS, is read all the same.
 Pictures are read with the layouts of ROS 2 Jazzy, not with the definitions in the bag: these may
 be missing or damaged, and the sensor_msgs types have not changed since ROS 2 began.
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 import logging
 from pathlib import Path
-import sqlite3
+import re
 import struct
 from typing import Any
 
 from gsc_ros.codec.errors import InvalidInputError
+from gsc_ros.media.bag_storage import (
+    open_part,
+    STORAGE_SUFFIXES,
+    StoragePart,
+    UNKNOWN_COUNT,
+    ZSTD_SUFFIX,
+)
 from gsc_ros.media.bag_types import COMPRESSED, IMAGE, message_types
+from gsc_ros.media.encodings import compressed_format, encoding_of
 import numpy as np
+import yaml
 
-BAG_SUFFIXES = ('.mcap', '.db3')
+BAG_SUFFIXES = STORAGE_SUFFIXES
+METADATA = 'metadata.yaml'
+CDR = 'cdr'
 _CURE = 'copy the bag again, or repair it with "ros2 bag reindex", "mcap recover" or ' \
         '"sqlite3 FILE .recover"'
+_SPLIT = re.compile(r'(.*)_(\d+)')
 
 _log = logging.getLogger(__name__)
 
 
 class DamagedBagError(InvalidInputError):
-    """A bag ends before it should; what could be read was delivered before."""
+    """A bag lacks a part; what could be read was delivered before."""
 
     def __init__(self, path: Path, messages: int, reason: str) -> None:
         super().__init__(f'bag {path}', f'damaged after {messages} readable messages ({reason})',
@@ -36,12 +50,22 @@ class DamagedBagError(InvalidInputError):
 
 @dataclass(frozen=True)
 class Topic:
-    """A topic of a bag; ``count`` is None where the bag does not say."""
+    """
+    A topic of a bag with messages of one type; another type on it makes another ``Topic``.
+
+    ``count`` is None where the bag does not say, ``encoding`` cdr for everything that ROS 2 wrote.
+    """
 
     name: str
     kind: str
     count: int | None
-    connection: Any = None    # of rosbags: definition, hash, QoS
+    connection: Any = field(default=None, compare=False)   # of rosbags: definition, hash, QoS
+    encoding: str = CDR
+
+    @property
+    def shows_pictures(self) -> bool:
+        """Whether its type and encoding are those of pictures."""
+        return self.kind in (IMAGE, COMPRESSED) and self.encoding == CDR
 
 
 @dataclass(frozen=True)
@@ -53,6 +77,46 @@ class Message:
     data: bytes
 
 
+def storage_files(path: Path) -> list[Path]:
+    """
+    Storage files of a bag in the order of their numbers; none if the path is no bag.
+
+    A folder is a bag if it has a metadata.yaml, or if all its storage files are parts of one
+    recording: ``drive_0.mcap``, ``drive_1.mcap``.
+    """
+    if not path.is_dir():
+        return [path] if _is_storage(path) else []
+    files = sorted((p for p in path.iterdir() if _is_storage(p)), key=_split)
+    if (path / METADATA).is_file():
+        named = [path / Path(str(name)).name for name in _metadata(path).get(
+            'relative_file_paths') or ()]
+        return [file for file in named if file.is_file()] or files
+    return files if len({_split(file)[0] for file in files}) == 1 else []
+
+
+def _is_storage(file: Path) -> bool:
+    name = file.name.removesuffix(ZSTD_SUFFIX)
+    return Path(name).suffix.lower() in STORAGE_SUFFIXES and not name.startswith('.')
+
+
+def _split(file: Path) -> tuple[str, int]:
+    """Split a file's name into that of the recording and the number of the part."""
+    name = file.name.removesuffix(ZSTD_SUFFIX)
+    stem, suffix = Path(name).stem, Path(name).suffix
+    found = _SPLIT.fullmatch(stem)
+    return (found[1] + suffix, int(found[2])) if found else (stem + suffix, 0)
+
+
+def _metadata(folder: Path) -> dict[str, Any]:
+    """Read what a bag says of itself; empty where that cannot be read."""
+    try:
+        found = yaml.safe_load((folder / METADATA).read_text())['rosbag2_bagfile_information']
+        return found if isinstance(found, dict) else {}
+    except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError) as error:
+        _log.debug('%s: %s', folder, error)
+        return {}
+
+
 class Bag:
     """
     An open bag; use as a context manager.
@@ -61,127 +125,91 @@ class Bag:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path = Path(path) if isinstance(path, str) else path
         self.topics: list[Topic] = []
         self._stack = ExitStack()
-        self._read: Callable[[list[Topic]], Iterator[Message]] = self._from_reader
-        self._reader: Any = None
-        self._damage = ''
+        self._parts: list[tuple[StoragePart, dict[int, Topic]]] = []
+        self._missing = ''
 
     def __enter__(self) -> Bag:
         """Open the bag, or what is left of it."""
-        from rosbags.rosbag2 import Reader
+        if not isinstance(self.path, Path):
+            raise InvalidInputError('bag', self.path, 'a path')
         try:
-            self._reader = self._stack.enter_context(Reader(self.path))
-        except Exception as error:   # rosbags, zstd, lz4 and SQLite share no base class
-            self._salvage(str(error) or type(error).__name__)
-        else:
-            self.topics = [Topic(c.topic, c.msgtype, c.msgcount, c)
-                           for c in self._reader.connections]
+            parts = self._open()
+            hashes = self._look_into_metadata()
+        except BaseException:
+            self._stack.close()
+            raise
+        known: dict[tuple[str, str, str], Topic] = {}
+        for part in parts:
+            for one in part.connections:
+                key = one.topic, one.msgtype, one.ext.serialization_format
+                known[key] = _joined(known.get(key), one, hashes.get(one.topic, ''))
+        self.topics = list(known.values())
+        self._parts = [(part, {c.id: known[c.topic, c.msgtype, c.ext.serialization_format]
+                               for c in part.connections}) for part in parts]
         return self
 
     def __exit__(self, *_: object) -> None:
         """Close the files."""
         self._stack.close()
 
-    def messages(self, names: Iterable[str]) -> Iterator[Message]:
-        """
-        Messages of the named topics in the order of their times.
+    def _open(self) -> list[StoragePart]:
+        parts, reason = [], 'it has no storage file (.mcap, .db3)'
+        for file in storage_files(self.path):
+            try:
+                parts.append(open_part(file, self._stack))
+                reason = parts[-1].problem or 'it has no topics'
+            except Exception as error:   # rosbags, zstd, lz4 and SQLite share no base class
+                reason = self._missing = f'{file.name}: {error}'
+        if not any(part.connections for part in parts) and not self._is_empty(parts):
+            raise InvalidInputError('bag', self.path, f'a readable rosbag2 bag: {reason}; {_CURE}')
+        return parts
 
+    def _is_empty(self, parts: list[StoragePart]) -> bool:
+        """Whether it is a sound bag of nothing."""
+        return bool(parts) and not self._missing and not any(part.problem for part in parts)
+
+    def _look_into_metadata(self) -> dict[str, str]:
+        """Note files that are not there; return the type hash of each topic."""
+        metadata = _metadata(self.path) if self.path.is_dir() else {}
+        names = [Path(str(name)).name for name in metadata.get('relative_file_paths') or ()]
+        lost = [name for name in names if not (self.path / name).is_file()]
+        if lost:
+            self._missing = f'{", ".join(lost)} is missing'
+        topics = [t.get('topic_metadata') for t in metadata.get('topics_with_message_count') or ()
+                  if isinstance(t, dict)]
+        return {str(t.get('name')): str(t.get('type_description_hash') or '')
+                for t in topics if isinstance(t, dict)}
+
+    def messages(self, wanted: Iterable[str | Topic]) -> Iterator[Message]:
+        """
+        Messages of some topics in the order of their times.
+
+        :param wanted: topics, or names of topics, which stand for all types there.
         :raises DamagedBagError: after the last readable one, if the bag is damaged.
         """
-        names = set(names)
-        wanted = [topic for topic in self.topics if topic.name in names]
-        count = 0
-        damage = self._damage
-        try:
-            for message in self._read(wanted):
+        chosen = set(wanted)
+        count, damage = 0, self._missing
+        for part, topics in self._parts:
+            numbers = [n for n, topic in topics.items() if {topic, topic.name} & chosen]
+            for number, time_ns, data in part.messages(numbers):
                 count += 1
-                yield message
-        except Exception as error:   # as above
-            damage = damage or str(error) or type(error).__name__
+                yield Message(topics[number], time_ns, data)
+            damage = damage or part.problem
         if damage:
             raise DamagedBagError(self.path, count, damage)
 
-    def _from_reader(self, wanted: list[Topic]) -> Iterator[Message]:
-        known = {id(t.connection): t for t in wanted}
-        if known:
-            for connection, time_ns, data in self._reader.messages(
-                    [t.connection for t in wanted]):
-                topic = known.get(id(connection)) or next(
-                    t for t in wanted if t.name == connection.topic)
-                yield Message(topic, time_ns, bytes(data))
 
-    def _salvage(self, reason: str) -> None:
-        """Read the storage files from their beginning, without index and metadata."""
-        files = sorted(p for p in self.path.iterdir() if p.suffix in BAG_SUFFIXES) \
-            if self.path.is_dir() else [self.path]
-        parts = []
-        for file in files:
-            part = (_CutMcap if file.suffix == '.mcap' else _CutSqlite)(file)
-            self._stack.callback(part.close)
-            parts.append(part)
-            self.topics += [t for t in part.topics if t.name not in {k.name for k in self.topics}]
-        if not self.topics:
-            raise InvalidInputError('bag', self.path, f'a readable rosbag2 bag: {reason}; {_CURE}')
-        self._damage = reason
-        self._read = lambda wanted: (m for part in parts for m in part.messages(wanted))
-
-
-class _CutMcap:
-    """What can be read of an MCAP file without its end."""
-
-    def __init__(self, path: Path) -> None:
-        from rosbags.rosbag2.storage_mcap import McapReader
-        self._reader = McapReader(path)
-        self._reader.bio = path.open('rb')
-        self._reader.bio.seek(8)            # magic
-        try:
-            head = self._reader.bio.read(9)   # the header record: opcode and length
-            self._reader.data_start = 17 + struct.unpack('<xQ', head)[0]
-            self._reader.data_end = path.stat().st_size
-            self._reader.meta_scan()        # finds the topics before it meets the end
-        except Exception as error:   # as above; the caller says that the bag is damaged
-            _log.debug('%s: %s', path, error)
-        self.topics = [Topic(c.topic, c.msgtype, None, c) for c in self._reader.connections]
-
-    def messages(self, wanted: list[Topic]) -> Iterator[Message]:
-        names = {t.name: t for t in wanted}
-        connections = [c for c in self._reader.connections if c.topic in names]
-        for connection, time_ns, data in self._reader.messages_scan(connections):
-            yield Message(names[connection.topic], time_ns, bytes(data))
-
-    def close(self) -> None:
-        self._reader.close()
-
-
-class _CutSqlite:
-    """What can be read of a SQLite file whose end is missing."""
-
-    def __init__(self, path: Path) -> None:
-        self._connection = sqlite3.connect(f'file:{path}?mode=ro&immutable=1', uri=True)
-        self.topics: list[Topic] = []
-        self._ids: dict[int, str] = {}
-        try:
-            # Without this SQLite refuses a file with fewer pages than its header says.
-            self._connection.execute('PRAGMA writable_schema = ON')
-            for number, name, kind in self._connection.execute(
-                    'SELECT id, name, type FROM topics'):
-                self.topics.append(Topic(name, kind, None))
-                self._ids[number] = name
-        except sqlite3.DatabaseError as error:   # the caller says that the bag is damaged
-            _log.debug('%s: %s', path, error)
-
-    def messages(self, wanted: list[Topic]) -> Iterator[Message]:
-        names = {t.name: t for t in wanted}
-        # In the order of writing: the index on time may lie in the part that is missing.
-        for number, time_ns, data in self._connection.execute(
-                'SELECT topic_id, timestamp, data FROM messages'):
-            if self._ids.get(number) in names:
-                yield Message(names[self._ids[number]], time_ns, data)
-
-    def close(self) -> None:
-        self._connection.close()
+def _joined(known: Topic | None, found: Any, digest: str) -> Topic:
+    """Add a connection of one file to the topic that all files have."""
+    count = None if found.msgcount == UNKNOWN_COUNT else found.msgcount
+    if known is not None:
+        count = None if count is None or known.count is None else known.count + count
+        found = known.connection
+    return Topic(found.topic, found.msgtype, count,
+                 found._replace(digest=found.digest or digest), found.ext.serialization_format)
 
 
 def header_stamp_ns(cdr: bytes) -> int:
@@ -216,22 +244,68 @@ def read_picture_message(cdr: bytes, kind: str) -> np.ndarray:
 
 def picture_topics(bag: Bag, wanted: Iterable[str] = ()) -> list[Topic]:
     """
-    Topics with pictures, one for each camera: its raw one where both are there.
+    Topics whose pictures can be used, one for each camera: its raw one where both are there.
+
+    Depth, unknown encodings and topics without messages are left out, with a word in the log.
 
     :param wanted: only these topics; none: all.
-    :raises InvalidInputError: if one is not there, or none is a picture topic.
+    :raises InvalidInputError: if one is not there or cannot be used, or none is a picture topic.
     """
-    images = {t.name: t for t in bag.topics if t.kind in (IMAGE, COMPRESSED)
-              and not t.name.endswith('compressedDepth')}
-    missing = sorted(set(wanted) - set(images))
+    images = [t for t in bag.topics if t.shows_pictures]
+    wanted = list(wanted)
+    missing = sorted(set(wanted) - {t.name for t in images})
     if missing:
-        raise InvalidInputError(f'topics of {bag.path}', missing, f'among {sorted(images)}')
-    if wanted:
-        return [images[name] for name in wanted]
+        raise InvalidInputError(f'topics of {bag.path}', missing,
+                                f'among {sorted({t.name for t in images})}')
     if not images:
         has = ', '.join(sorted(f'{t.name} ({t.kind})' for t in bag.topics)) or 'nothing'
         raise InvalidInputError(f'bag {bag.path}', f'without picture topics; it has {has}',
                                 f'a bag with {IMAGE} or {COMPRESSED}')
-    return [t for name, t in sorted(images.items())
-            if not (t.kind == COMPRESSED and name.removesuffix('/compressed') in images
-                    and name.endswith('/compressed'))]
+    if wanted:
+        images = [t for name in wanted for t in images if t.name == name]
+    unusable = {t: reason for t in images if (reason := _why_unusable(bag, t))}
+    usable = [t for t in images if t not in unusable]
+    if not usable or wanted and {t.name for t in usable} != set(wanted):
+        said = '; '.join(f'{t.name}: {reason}' for t, reason in unusable.items())
+        raise InvalidInputError(f'bag {bag.path}', f'without pictures that can be used ({said})',
+                                'another bag, or other --topics')
+    for topic, reason in unusable.items():
+        _log.warning('%s: left out %s: %s', bag.path, topic.name, reason)
+    return usable if wanted else _one_a_camera(usable)
+
+
+def _one_a_camera(topics: list[Topic]) -> list[Topic]:
+    """Leave compressed topics out whose raw pictures are there, and second types of a topic."""
+    raw = {t.name for t in topics if t.kind == IMAGE}
+    chosen: dict[str, Topic] = {}
+    for topic in sorted(topics, key=lambda t: (t.name, t.kind != IMAGE)):
+        camera = topic.name.removesuffix('/compressed')
+        if topic.kind == IMAGE or camera == topic.name or camera not in raw:
+            chosen.setdefault(topic.name, topic)
+    return list(chosen.values())
+
+
+def _why_unusable(bag: Bag, topic: Topic) -> str:
+    """Say why a topic has no pictures for us, by its first message; empty if it has."""
+    if topic.count == 0:
+        return 'it has no messages'
+    if topic.name.endswith('/compressedDepth'):
+        return 'it is depth'
+    try:
+        first = next(bag.messages([topic]), None)
+    except DamagedBagError:
+        first = None
+    if first is None:
+        return 'it has no messages'
+    try:
+        message = read_message(first.data, topic.kind)
+    except InvalidInputError:
+        return ''   # one bad message does not speak for the topic
+    try:
+        if topic.kind == IMAGE:
+            encoding_of(message.encoding)
+        else:
+            compressed_format(message.format)
+    except InvalidInputError as error:
+        return str(error)
+    return ''

@@ -7,12 +7,13 @@ message.
 """
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, TYPE_CHECKING
 
 import cv2
 from gsc_ros.codec.bitstream import MAX_SIDE, MIN_SIDE
 from gsc_ros.codec.errors import InvalidInputError
+from gsc_ros.media.encodings import compressed_format, Encoding, encoding_of, Picture
+from gsc_ros.media.files import decode_file, MAX_PIXELS
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,43 +21,15 @@ if TYPE_CHECKING:
     from sensor_msgs.msg import CompressedImage, Image
     from std_msgs.msg import Header
 
-Picture = NDArray[np.uint8]
+__all__ = ['check_picture', 'compressed_from_picture', 'image_from_picture', 'Picture',
+           'picture_from_compressed', 'picture_from_image', 'shrink_to_width']
+# What may be read; what is to be coded must be shrunk to MAX_SIDE first.
+MAX_READ_SIDE = 16384
 
 
-def _cv(code: int) -> Callable[[Picture], Picture]:
-    return lambda raw: np.asarray(cv2.cvtColor(raw, code), np.uint8)
-
-
-def _mono16(raw: NDArray[np.uint8]) -> Picture:
-    """(H, 2 W) bytes, low byte first, to RGB: the full 16-bit range becomes 0..255."""
-    high = np.ascontiguousarray(raw[:, 1::2])
-    return _cv(cv2.COLOR_GRAY2RGB)(high)
-
-
-# Encoding: bytes per pixel, channels seen by the converter, converter, whether sides must be even.
-# OpenCV names a Bayer pattern by the second row's second and third pixel, ROS by the first 2x2.
-_ENCODINGS: dict[str, tuple[int, int, Callable[[Picture], Picture], tuple[bool, bool]]] = {
-    'rgb8': (3, 3, lambda raw: raw.copy(), (False, False)),
-    'bgr8': (3, 3, _cv(cv2.COLOR_BGR2RGB), (False, False)),
-    'rgba8': (4, 4, _cv(cv2.COLOR_RGBA2RGB), (False, False)),
-    'bgra8': (4, 4, _cv(cv2.COLOR_BGRA2RGB), (False, False)),
-    'mono8': (1, 1, _cv(cv2.COLOR_GRAY2RGB), (False, False)),
-    'mono16': (2, 1, _mono16, (False, False)),
-    'yuv422': (2, 2, _cv(cv2.COLOR_YUV2RGB_UYVY), (True, False)),
-    'uyvy': (2, 2, _cv(cv2.COLOR_YUV2RGB_UYVY), (True, False)),
-    'yuv422_yuy2': (2, 2, _cv(cv2.COLOR_YUV2RGB_YUY2), (True, False)),
-    'yuyv': (2, 2, _cv(cv2.COLOR_YUV2RGB_YUY2), (True, False)),
-    'bayer_rggb8': (1, 1, _cv(cv2.COLOR_BayerBG2RGB), (True, True)),
-    'bayer_bggr8': (1, 1, _cv(cv2.COLOR_BayerRG2RGB), (True, True)),
-    'bayer_gbrg8': (1, 1, _cv(cv2.COLOR_BayerGR2RGB), (True, True)),
-    'bayer_grbg8': (1, 1, _cv(cv2.COLOR_BayerGB2RGB), (True, True)),
-}
-ENCODINGS = tuple(_ENCODINGS)
-
-
-def _check_side(name: str, value: int, even: bool) -> None:
-    if not MIN_SIDE <= value <= MAX_SIDE:
-        raise InvalidInputError(f'image {name}', value, f'{MIN_SIDE}..{MAX_SIDE}')
+def _check_side(name: str, value: Any, most: int, even: bool = False) -> None:
+    if not isinstance(value, int) or not MIN_SIDE <= value <= most:
+        raise InvalidInputError(f'image {name}', value, f'{MIN_SIDE}..{most}')
     if even and value % 2:
         raise InvalidInputError(f'image {name}', value, 'even for this encoding')
 
@@ -65,55 +38,76 @@ def picture_from_image(msg: Image | Any) -> Picture:
     """
     Convert a sensor_msgs/Image to a picture that owns its memory.
 
-    Row padding (``step``) and ``is_bigendian`` are honoured. Raises InvalidInputError for an
-    unknown encoding, a side outside 16..4096, or data whose length is not ``step * height``.
+    Row padding (``step``) and ``is_bigendian`` are honoured. Sides may be up to 16384.
+
+    :raises InvalidInputError: for depth, an unknown encoding, a side out of range, or data whose
+        length is not ``step * height``.
     """
-    if msg.encoding not in _ENCODINGS:
-        raise InvalidInputError('image encoding', repr(msg.encoding), ', '.join(ENCODINGS))
-    pixel_bytes, channels, convert, (even_width, even_height) = _ENCODINGS[msg.encoding]
-    _check_side('width', msg.width, even_width)
-    _check_side('height', msg.height, even_height)
-    row_bytes = msg.width * pixel_bytes
-    if msg.step < row_bytes:
+    encoding = encoding_of(_field(msg, 'encoding'))
+    _check_side('width', msg.width, MAX_READ_SIDE, encoding.even[0])
+    _check_side('height', msg.height, MAX_READ_SIDE, encoding.even[1])
+    if msg.width * msg.height > MAX_PIXELS:
+        raise InvalidInputError('image size', f'{msg.width}x{msg.height}', f'{MAX_PIXELS} pixels')
+    return encoding.picture(_rows(msg, encoding))
+
+
+def _field(msg: Any, name: str) -> Any:
+    try:
+        return getattr(msg, name)
+    except AttributeError as error:
+        raise InvalidInputError('message', type(msg).__name__, f'one with {name}') from error
+
+
+def _data(msg: Any) -> memoryview:
+    try:
+        return memoryview(msg.data).cast('B')
+    except (TypeError, AttributeError) as error:
+        raise InvalidInputError('image data', type(msg).__name__, 'bytes') from error
+
+
+def _rows(msg: Any, encoding: Encoding) -> NDArray[Any]:
+    """(H, W) or (H, W, channels) of the message's data, without padding, in our byte order."""
+    row_bytes = msg.width * encoding.pixel_bytes
+    if not isinstance(msg.step, int) or msg.step < row_bytes:
         raise InvalidInputError('image step', msg.step, f'at least {row_bytes}')
-    if len(msg.data) != msg.step * msg.height:
-        raise InvalidInputError('image data length', len(msg.data), msg.step * msg.height)
-    rows = np.frombuffer(msg.data, np.uint8).reshape(msg.height, msg.step)[:, :row_bytes]
-    if msg.encoding == 'mono16':
-        return convert(rows if not msg.is_bigendian else rows.reshape(
-            msg.height, msg.width, 2)[:, :, ::-1].reshape(msg.height, row_bytes))
-    if channels > 1:
-        rows = rows.reshape(msg.height, msg.width, channels)
-    return convert(np.ascontiguousarray(rows))
+    data = _data(msg)
+    if len(data) != msg.step * msg.height:
+        raise InvalidInputError('image data length', len(data), msg.step * msg.height)
+    rows: NDArray[Any] = np.frombuffer(data, np.uint8).reshape(msg.height, msg.step)[:, :row_bytes]
+    if encoding.bits == 16:
+        rows = np.ascontiguousarray(rows).view('>u2' if msg.is_bigendian else '<u2').astype(
+            np.uint16)
+    if encoding.channels > 1:
+        rows = rows.reshape(msg.height, msg.width, encoding.channels)
+    return rows
 
 
 def picture_from_compressed(msg: CompressedImage | Any) -> Picture:
     """
-    Decode a sensor_msgs/CompressedImage (JPEG, PNG, WebP) to a picture.
+    Decode a sensor_msgs/CompressedImage (JPEG, PNG, WebP, TIFF) as its ``format`` says.
 
-    Raises InvalidInputError when the data is no such file or a side is outside 16..4096.
+    EXIF orientation is not applied: it would turn the picture away from its camera_info.
+
+    :raises InvalidInputError: for depth, data that are no such file, or a side out of range.
     """
-    data = np.frombuffer(msg.data, np.uint8)
-    # Orientation tags would turn the picture away from its camera_info.
-    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    try:
-        decoded = cv2.imdecode(data, flags) if data.size else None
-    except cv2.error:
-        decoded = None
-    if decoded is None:
-        raise InvalidInputError('compressed image', f'{data.size} bytes of {msg.format!r}',
-                                'a JPEG, PNG or WebP file')
-    _check_side('height', decoded.shape[0], False)
-    _check_side('width', decoded.shape[1], False)
-    return _cv(cv2.COLOR_BGR2RGB)(np.asarray(decoded, np.uint8))
+    form = compressed_format(_field(msg, 'format'))
+    data = bytes(_data(msg))
+    pixels = decode_file(data, f'compressed image of {len(data)} bytes, {msg.format!r}',
+                         upright=False)
+    bayer = form.encoding is not None and form.encoding.order == 'bayer' and pixels.ndim == 2
+    _check_side('height', pixels.shape[0], MAX_READ_SIDE, bayer)
+    _check_side('width', pixels.shape[1], MAX_READ_SIDE, bayer)
+    return form.picture(pixels)
 
 
 def check_picture(picture: Picture) -> None:
     """Raise InvalidInputError unless ``picture`` is uint8 (16..4096, 16..4096, 3)."""
+    if not isinstance(picture, np.ndarray):
+        raise InvalidInputError('picture', type(picture).__name__, 'uint8 (H, W, 3)')
     if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
         raise InvalidInputError('picture', f'{picture.dtype} {picture.shape}', 'uint8 (H, W, 3)')
-    _check_side('height', picture.shape[0], False)
-    _check_side('width', picture.shape[1], False)
+    _check_side('height', picture.shape[0], MAX_SIDE)
+    _check_side('width', picture.shape[1], MAX_SIDE)
 
 
 def image_from_picture(picture: Picture, header: Header) -> Image:
@@ -143,9 +137,20 @@ def compressed_from_picture(picture: Picture, header: Header, quality: int = 90
 
 
 def shrink_to_width(picture: Picture, max_width: int) -> Picture:
-    """Downscale to ``max_width`` keeping the aspect; the picture itself where it is not wider."""
+    """
+    Downscale to ``max_width`` keeping the aspect; the picture itself where it is not wider.
+
+    A picture that would then be too high to be coded is made smaller still.
+
+    :raises InvalidInputError: if it is no picture or the width is below 16.
+    """
+    if not isinstance(picture, np.ndarray) or picture.ndim != 3 or not picture.size:
+        raise InvalidInputError('picture', type(picture).__name__, 'uint8 (H, W, 3)')
+    if not isinstance(max_width, int) or max_width < MIN_SIDE:
+        raise InvalidInputError('max_width', max_width, f'at least {MIN_SIDE}')
     height, width = picture.shape[:2]
-    if width <= max_width:
+    scale = min(1.0, max_width / width, MAX_SIDE / height)
+    if scale == 1:
         return picture
-    size = (max_width, max(MIN_SIDE, round(height * max_width / width)))
+    size = max(MIN_SIDE, round(width * scale)), max(MIN_SIDE, round(height * scale))
     return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
