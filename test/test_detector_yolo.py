@@ -94,18 +94,17 @@ def test_no_picture_is_a_typed_error(embedded, picture: np.ndarray) -> None:
 
 
 @needs_weights
-def test_offline_falls_back_and_says_so_once(
+def test_missing_weights_fall_back_and_say_so_once(
         caplog: pytest.LogCaptureFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv('YOLO_OFFLINE', 'true')
     monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
     monkeypatch.setattr(detector_module, '_warned', set())
     monkeypatch.chdir(tmp_path)
     with caplog.at_level(logging.WARNING, logger='gsc_ros'):
         names = [load_detector('yolo26n.pt').name for _ in range(2)]
     assert names == [WEIGHTS.stem] * 2
-    assert [r.message for r in caplog.records if 'embedded YOLO' in r.message] == [
-        'no yolo26n.pt: YOLO_OFFLINE is set; using the embedded YOLO, which knows fewer classes '
-        'and is less accurate']
+    said = [r.message for r in caplog.records if 'embedded YOLO' in r.message]
+    assert len(said) == 1
+    assert 'it is not in' in said[0] and 'gsc fetch-detector' in said[0]
     assert [p.name for p in tmp_path.iterdir()] == ['cache']
 
 
@@ -148,3 +147,47 @@ def test_onnx_files_run_too(data_root: Path) -> None:
     names = [COCO_NAMES[o.class_id] for o in found]
     assert names.count('person') >= 3
     assert 'bus' in names
+
+
+class Pickled:
+    """Runs code when it is unpickled, as a file from a stranger may."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> object:
+        return Path.touch, (self.mark,)
+
+
+@needs_weights
+@pytest.mark.parametrize('place', ['here', 'cache'])
+def test_wrong_default_weights_are_not_even_unpickled(
+        place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
+    folder = tmp_path if place == 'here' else tmp_path / 'cache' / 'gsc_ros'
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.save({'model': Pickled(tmp_path / 'ran')}, folder / 'yolo26n.pt')
+    monkeypatch.chdir(tmp_path)
+    assert load_detector().name == WEIGHTS.stem
+    assert not (tmp_path / 'ran').exists()
+
+
+def test_a_bare_name_is_no_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save({'model': Pickled(tmp_path / 'ran')}, 'best.pt')
+    with pytest.raises(CheckpointError, match=r'\./best\.pt'):
+        load_detector('best.pt')
+    assert not (tmp_path / 'ran').exists()
+
+
+@pytest.mark.parametrize('source', [None, '', 5, Path('a.pt')])
+def test_a_source_that_is_no_text_is_a_typed_error(source: object) -> None:
+    with pytest.raises(InvalidInputError, match='detector'):
+        load_detector(source)
+
+
+@needs_weights
+@pytest.mark.parametrize('confidence', [None, 'x', float('nan')])
+def test_a_confidence_that_is_no_number_is_a_typed_error(confidence: object) -> None:
+    with pytest.raises(InvalidInputError, match='confidence'):
+        load_detector(EMBEDDED, confidence=confidence)

@@ -2,11 +2,17 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
+import math
 from pathlib import Path
+import shutil
 import sys
 from typing import Any
 
 from gsc_ros.codec.errors import InvalidInputError
+from gsc_ros.commands.files import check_number, print_error
+from gsc_ros.media.bag_reader import DamagedBagError
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
@@ -52,20 +58,38 @@ def run(args: argparse.Namespace) -> int:
     for name in ('kbps', 'max_rate'):
         if not getattr(args, name) > 0:
             raise InvalidInputError(f'--{name.replace("_", "-")}', getattr(args, name), 'above 0')
-    if args.rtt < 0:
-        raise InvalidInputError('--rtt', args.rtt, '0 or more')
+    check_number('--rtt', args.rtt, 0, math.inf)
     settings = ConvertSettings(args.kbps, LiveSettings(max_rate=args.max_rate, rtt_s=args.rtt),
                                args.prefix, args.storage)
     ours = load_ours([OurCodec('gsc', args.coder, True, 'default')], args.device)
-    done = convert(args.input, args.output, ours, _detector(args), settings,
-                   tuple(split(args.topics)))
+    with _removed_on_failure(args.output):
+        done = convert(args.input, args.output, ours, _detector(args), settings,
+                       tuple(split(args.topics)))
     print(f'{args.output}: {done.copied} messages copied, {done.sent} pictures sent '
           f'({done.sent_bytes} bytes)')
     for name in done.left_out:
         print(f'gsc: left out: {name}', file=sys.stderr)
     for problem in done.bad_pictures:
-        print(f'gsc: error: {problem}', file=sys.stderr)
+        print_error(problem)
     return 1 if done.bad_pictures else 0
+
+
+@contextmanager
+def _removed_on_failure(folder: Path) -> Iterator[None]:
+    """
+    Remove what a failed command began, so that the same command can be given again.
+
+    What was made of the readable part of a damaged bag is worth keeping.
+    """
+    if folder.is_symlink() or folder.exists():
+        raise InvalidInputError('output', folder, 'a folder that does not exist yet')
+    try:
+        yield
+    except DamagedBagError:
+        raise
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def _detector(args: argparse.Namespace) -> Any:

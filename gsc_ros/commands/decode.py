@@ -2,11 +2,27 @@
 from __future__ import annotations
 
 import argparse
+import io
 from pathlib import Path
 import sys
+from typing import Any, TYPE_CHECKING
 
-from gsc_ros.commands.files import output_paths, read_packet
+from gsc_ros.codec.errors import GscError, InvalidInputError
+from gsc_ros.commands.files import (
+    check_number,
+    naming,
+    output_paths,
+    print_error,
+    read_packet,
+)
+from gsc_ros.media.outputs import write_file
 from tqdm import tqdm
+
+if TYPE_CHECKING:
+    from gsc_ros.decoder import SemanticDecoder
+
+_EMBEDDED = 'embedded'
+_MAX_STEPS = 64   # of the decoder, which is not imported for --help
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -24,31 +40,62 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument('--crispness', type=float, metavar='0..1',
                         help='from the plain picture (0) to all that was made (1)')
     parser.add_argument('--device', default='cpu')
-    parser.add_argument('--prior', default='embedded',
-                        help='embedded (default), or folder or hub id of a diffusers model')
+    parser.add_argument('--prior', help=f'{_EMBEDDED} (default), or folder or hub id of a '
+                        'diffusers model; asks for generation')
 
 
 def run(args: argparse.Namespace) -> int:
-    """Decode every input; the first failure stops with exit code 1."""
-    from gsc_ros.codec.errors import InvalidInputError
+    """Decode every input; 1 if one of them failed, which costs only itself."""
     from gsc_ros.decoder import SemanticDecoder
-    from PIL import Image
-    packets = [read_packet(path) for path in args.inputs]
+    options = _options(args)
     outputs = output_paths(args.inputs, args.output, '.png')
-    decoder = SemanticDecoder(args.device, args.prior)
-    # these only mean something to the generator: asking for one of them asks for it
-    wanted = args.generate or any(
-        value is not None for value in (args.steps, args.seed, args.crispness))
-    generate = False if args.plain else True if wanted else None
-    rows = list(zip(packets, outputs, strict=True))
-    for data, target in tqdm(rows, unit='pic', disable=len(rows) < 2 or None):
-        decoded = decoder.decode(data, steps=args.steps, seed=args.seed, generate=generate,
-                                 crispness=args.crispness)
+    decoder = SemanticDecoder(args.device, args.prior or _EMBEDDED)
+    rows = list(zip(args.inputs, outputs, strict=True))
+    failed = False
+    for source, target in tqdm(rows, unit='pic', disable=len(rows) < 2 or None):
         try:
-            Image.fromarray(decoded.picture).save(target)
-        except ValueError as error:
-            raise InvalidInputError('output', target, f'a picture format ({error})') from error
-        kind = 'plain' if decoded.regenerated is None else 'regenerated'
-        tqdm.write(f'{target}: {kind}, {decoded.bpp:.4f} bpp, "{decoded.caption}"',
-                   file=sys.stdout)
-    return 0
+            with naming(source):
+                tqdm.write(_decode(decoder, source, target, options), file=sys.stdout)
+        except BrokenPipeError:
+            raise
+        except (GscError, OSError) as error:
+            failed = True
+            print_error(error)
+    return int(failed)
+
+
+def _options(args: argparse.Namespace) -> dict[str, Any]:
+    """Return what the decoder is asked for; options of the generator ask for it."""
+    check_number('--seed', args.seed, 0, 255)
+    check_number('--steps', args.steps, 1, _MAX_STEPS)
+    check_number('--crispness', args.crispness, 0, 1)
+    asks = {'--steps': args.steps, '--seed': args.seed, '--crispness': args.crispness,
+            '--prior': args.prior}
+    given = [option for option, value in asks.items() if value is not None]
+    if args.plain and given:
+        raise InvalidInputError('--plain', f'given with {", ".join(given)}',
+                                'without what only a generator uses')
+    generate = False if args.plain else True if args.generate or given else None
+    return {'steps': args.steps, 'seed': args.seed, 'generate': generate,
+            'crispness': args.crispness}
+
+
+def _decode(decoder: SemanticDecoder, source: Path, target: Path, options: dict[str, Any]) -> str:
+    """Decode a packet; say what came of it."""
+    data = read_packet(source)
+    decoded = decoder.decode(data, **options)
+    write_file(target, _file_of(decoded.picture, target))
+    kind = 'plain' if decoded.regenerated is None else 'regenerated'
+    return f'{target}: {kind}, {decoded.bpp:.4f} bpp, "{decoded.caption}"'
+
+
+def _file_of(picture: Any, target: Path) -> bytes:
+    """Bytes of a picture file of the type that the name asks for."""
+    from PIL import Image
+    form = Image.registered_extensions().get(target.suffix.lower())
+    if form not in Image.SAVE:
+        raise InvalidInputError('output', target, 'a name that ends as a picture does, such as '
+                                '.png')
+    stream = io.BytesIO()
+    Image.fromarray(picture).save(stream, form)
+    return stream.getvalue()

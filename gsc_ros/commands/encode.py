@@ -2,16 +2,27 @@
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 import sys
 from typing import TYPE_CHECKING
 
-from gsc_ros.codec.regions import Focus, STRENGTH
-from gsc_ros.commands.files import output_paths
-from gsc_ros.media.sources import read_picture
+from gsc_ros.codec.bitstream import MAX_SIDE, MIN_SIDE
+from gsc_ros.codec.errors import GscError, InvalidInputError
+from gsc_ros.codec.regions import Focus, STRENGTH, STRONGEST
+from gsc_ros.commands.files import (
+    check_number,
+    naming,
+    output_paths,
+    print_error,
+)
+from gsc_ros.media.files import read_picture
+from gsc_ros.media.images import shrink_to_width
+from gsc_ros.media.outputs import write_file
 from tqdm import tqdm
 
 if TYPE_CHECKING:
+    from gsc_ros.encoder import SemanticEncoder
     from gsc_ros.scene.describe import Describe
 
 
@@ -23,6 +34,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
                         help='file, or folder for several inputs')
     parser.add_argument('--max-bytes', type=int, required=True, metavar='N',
                         help='ceiling of each packet in bytes, header included')
+    parser.add_argument('--max-width', type=int, metavar='PIXELS',
+                        help='wider pictures are scaled down to this first, 16..4096')
     parser.add_argument('--caption', help='text to send; default: described by the captioner')
     parser.add_argument('--no-text', action='store_true', help='send neither caption nor objects')
     parser.add_argument('--focus', type=float, default=STRENGTH, metavar='PIXELS',
@@ -38,22 +51,51 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(args: argparse.Namespace) -> int:
-    """Encode every input; the first failure stops with exit code 1."""
+    """Encode every input; 1 if one of them failed, which costs only itself."""
     from gsc_ros.encoder import SemanticEncoder
+    _check(args)
     outputs = output_paths(args.inputs, args.output, '.gsc')
     encoder = SemanticEncoder(args.coder, args.device)
     describe = _describer(args)
     pairs = list(zip(args.inputs, outputs, strict=True))
+    failed = False
     for source, target in tqdm(pairs, unit='pic', disable=len(pairs) < 2 or None):
-        picture = read_picture(source)
-        caption, objects = describe(picture)
-        focus = Focus.on(objects, args.focus)
-        data = encoder.encode(picture, args.max_bytes, caption=caption, objects=objects,
-                              seed=args.seed, focus=focus)
-        target.write_bytes(data)
-        bpp = 8 * len(data) / (picture.shape[0] * picture.shape[1])
-        tqdm.write(f'{target}: {len(data)} bytes, {bpp:.4f} bpp', file=sys.stdout)
-    return 0
+        try:
+            with naming(source):
+                tqdm.write(_encode(args, encoder, describe, source, target), file=sys.stdout)
+        except BrokenPipeError:
+            raise
+        except (GscError, OSError) as error:
+            failed = True
+            print_error(error)
+    return int(failed)
+
+
+def _check(args: argparse.Namespace) -> None:
+    check_number('--seed', args.seed, 0, 255)
+    check_number('--max-width', args.max_width, MIN_SIDE, MAX_SIDE)
+    check_number('--focus', args.focus, 0, STRONGEST)
+    check_number('--max-bytes', args.max_bytes, 1, math.inf)
+    if args.no_text and args.caption is not None:
+        raise InvalidInputError('--caption', repr(args.caption), 'nothing with --no-text')
+
+
+def _encode(args: argparse.Namespace, encoder: SemanticEncoder, describe: Describe,
+            source: Path, target: Path) -> str:
+    """Encode a picture; say what came of it."""
+    picture = read_picture(source)
+    if args.max_width is not None:
+        picture = shrink_to_width(picture, args.max_width)
+    height, width = picture.shape[:2]
+    if max(height, width) > MAX_SIDE:
+        raise InvalidInputError('size', f'{width}x{height}',
+                                f'sides of at most {MAX_SIDE} pixels; give --max-width')
+    caption, objects = describe(picture)
+    focus = Focus.on(objects, args.focus)
+    data = encoder.encode(picture, args.max_bytes, caption=caption, objects=objects,
+                          seed=args.seed, focus=focus)
+    write_file(target, data)
+    return f'{target}: {len(data)} bytes, {8 * len(data) / (height * width):.4f} bpp'
 
 
 def _describer(args: argparse.Namespace) -> Describe:

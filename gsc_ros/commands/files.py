@@ -1,10 +1,46 @@
 """Input and output files of the commands."""
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+import math
 from pathlib import Path
+import sys
 
-from gsc_ros.codec.errors import InvalidInputError
+from gsc_ros.codec.errors import GscError, InvalidInputError
+from gsc_ros.media.outputs import check_apart
+
+
+def one_line(text: object) -> str:
+    """Join the lines of a message, and make of a file's name what a terminal can show."""
+    joined = ' '.join(str(text).split())
+    return ''.join(c if c.isprintable() else '?' for c in joined)
+
+
+def print_error(error: object) -> None:
+    """Write the one line on standard error that says why something failed."""
+    print(f'gsc: error: {one_line(error)}', file=sys.stderr)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Put the file that was worked on before the errors of a block."""
+    try:
+        yield
+    except (GscError, OSError, MemoryError) as error:
+        if str(path) in str(error):
+            raise
+        raise GscError(f'{path}: {error or type(error).__name__}') from error
+
+
+def check_number(option: str, value: float | None, low: float, high: float) -> None:
+    """
+    Check an option; None, not given, is right.
+
+    :raises InvalidInputError: if it is out of range.
+    """
+    if value is not None and not (math.isfinite(value) and low <= value <= high):
+        raise InvalidInputError(option, value, f'{low:g}..{high:g}')
 
 
 def output_paths(inputs: Sequence[Path], out: Path, suffix: str) -> list[Path]:
@@ -12,19 +48,21 @@ def output_paths(inputs: Sequence[Path], out: Path, suffix: str) -> list[Path]:
     Where each input's result goes.
 
     One input goes to the file ``out`` (or into it, if it is a folder); several go into the
-    folder ``out`` under their own stems.
+    folder ``out`` under their own stems. Nothing is made yet.
 
-    :raises InvalidInputError: if two inputs share a stem, or ``out`` is a file for several.
+    :raises InvalidInputError: if two inputs share a stem, ``out`` is a file for several, or an
+        output is one of the inputs, by whatever name.
     """
     if len(inputs) == 1 and not out.is_dir():
-        out.parent.mkdir(parents=True, exist_ok=True)
-        return [out]
-    if out.exists() and not out.is_dir():
-        raise InvalidInputError('output', out, 'a folder, because there are several inputs')
-    out.mkdir(parents=True, exist_ok=True)
-    paths = [out / f'{path.stem}{suffix}' for path in inputs]
-    if len(set(paths)) != len(paths):
-        raise InvalidInputError('inputs', 'two of the same stem', 'names that differ')
+        paths = [out]
+    else:
+        if out.exists() and not out.is_dir():
+            raise InvalidInputError('output', out, 'a folder, because there are several inputs')
+        paths = [out / f'{path.stem}{suffix}' for path in inputs]
+        if len(set(paths)) != len(paths):
+            raise InvalidInputError('inputs', 'two of the same stem', 'names that differ')
+    for path in paths:
+        check_apart(path, inputs)
     return paths
 
 

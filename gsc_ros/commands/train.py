@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from gsc_ros.codec.errors import InvalidInputError
+from gsc_ros.media.outputs import check_apart
 
 STAGES = ('pack', 'autoencoder', 'learned', 'mean', 'prior', 'detector', 'export')
 DETECTOR_STEPS = 9500
@@ -58,7 +59,13 @@ def run(args: argparse.Namespace) -> int:
     args.runs.mkdir(parents=True, exist_ok=True)
     if args.stage == 'pack':
         from gsc_ros.training.pack import pack
-        size = pack(args.data, args.out, args.runs / 'labels.jsonl', _labeller(args.detector))
+        check_apart(args.out, [args.data])
+        beside = args.out.with_name(f'.{args.out.name}.part')
+        try:
+            size = pack(args.data, beside, args.runs / 'labels.jsonl', _labeller(args.detector))
+            beside.replace(args.out)
+        finally:
+            beside.unlink(missing_ok=True)
         print(f'{args.out}: {size / 1e6:.1f} MB')
         return 0
     place = Workplace(args.data, args.runs, _labeller(args.detector), args.detector)

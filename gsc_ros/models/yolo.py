@@ -1,12 +1,16 @@
 """ultralytics without side effects, and the embedded YOLO's architecture and weights."""
 from __future__ import annotations
 
+import atexit
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+import functools
 import importlib
 import os
 from pathlib import Path
+import shutil
+import stat
 import tempfile
 from typing import Any, TYPE_CHECKING
 
@@ -81,17 +85,37 @@ def load_yolo(weights: Path = WEIGHTS) -> DetectionModel:
 
 
 def cache_folder() -> Path:
-    """Folder of downloads and settings: in the user's cache, else in the temporary folder."""
+    """
+    Folder of downloads and settings: in the user's cache, else in the temporary folder.
+
+    Only one that nobody else can write into is taken: weights are unpickled. Where the one in the
+    temporary folder is another user's, or open to others, a new one is made that ends with the
+    process.
+    """
     home = Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache') / 'gsc_ros'
-    try:
-        home.mkdir(parents=True, exist_ok=True)
-        if os.access(home, os.W_OK):
-            return home
-    except OSError:
-        pass   # a robot's root file system may be read-only
-    folder = Path(tempfile.gettempdir()) / f'gsc_ros_{os.getuid()}'
-    folder.mkdir(mode=0o700, exist_ok=True)
-    return folder
+    temporary = Path(tempfile.gettempdir()) / f'gsc_ros_{os.getuid()}'
+    for folder, forbidden in ((home, 0o022), (temporary, 0o077)):
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError:
+            continue   # a robot's root file system may be read-only
+        if _is_own(folder, forbidden) and os.access(folder, os.W_OK):
+            return folder
+    return _fresh_folder()
+
+
+def _is_own(folder: Path, forbidden: int) -> bool:
+    """Whether a folder is the user's, no link, and without some permissions."""
+    found = folder.lstat()
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() \
+        and not found.st_mode & forbidden
+
+
+@functools.cache
+def _fresh_folder() -> Path:
+    folder = tempfile.mkdtemp(prefix='gsc_ros_')
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
 
 
 def prepare_ultralytics() -> None:

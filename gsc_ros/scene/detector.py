@@ -4,14 +4,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 import logging
-import os
 from pathlib import Path
 from typing import Any, TYPE_CHECKING
 
 from gsc_ros.codec.classes import COCO_NAMES
 from gsc_ros.codec.errors import CheckpointError, InvalidInputError
 from gsc_ros.codec.objects import SceneObject
-from gsc_ros.models.network import unreachable
+from gsc_ros.models.pinned import PINNED
 from gsc_ros.models.yolo import ARCHITECTURE, cache_folder, load_yolo, prepare_ultralytics, WEIGHTS
 import numpy as np
 
@@ -23,7 +22,7 @@ EMBEDDED = 'embedded'
 DEFAULT_CONFIDENCE = 0.25
 _IMAGE_SIZE = 640            # longest side that stock weights are made for, pixels
 _EMBEDDED_IMAGE_SIZE = 448   # where the embedded YOLO does best (model card)
-_WEIGHTS_HOST = 'https://github.com'
+_ONNX = '.onnx'   # no pickle
 
 _log = logging.getLogger(__name__)
 _warned: set[str] = set()
@@ -46,7 +45,7 @@ class Detector:
         :raises InvalidInputError: if the confidence is out of range.
         :raises CheckpointError: if the model knows no COCO class or does not run.
         """
-        if not 0 <= confidence <= 1:
+        if not isinstance(confidence, (int, float)) or not 0 <= confidence <= 1:
             raise InvalidInputError('confidence', confidence, '0..1')
         self.name = name
         self._yolo = yolo
@@ -90,54 +89,48 @@ def load_detector(source: str = DEFAULT_SOURCE, device: str = 'cpu',
                   confidence: float = DEFAULT_CONFIDENCE, image_size: int | None = None
                   ) -> Detector:
     """
-    Load a YOLO.
+    Load a YOLO; nothing is ever downloaded.
 
-    A name that is no file is looked for in the cache and fetched by ultralytics; if that fails,
-    the embedded YOLO is loaded and a warning logged, once for each name.
+    A known name stands for the file that ``gsc fetch-detector`` has put into the cache, and only
+    if its hash is right; without it the embedded YOLO is loaded and a warning logged, once for
+    each name. Nothing in the current folder is loaded by its name alone.
 
-    :param source: a file (.pt, .onnx, ...), a name that ultralytics knows, or ``embedded``.
+    :param source: path of a file (.pt, .onnx, ...), a known name, or ``embedded``.
     :param device: as torch names it.
     :param confidence: objects with a lower score are dropped, 0..1.
     :param image_size: pixels that a picture's longer side is scaled to; None: what suits the
         weights.
-    :raises CheckpointError: if a file, or a path with a folder, is missing or cannot be read.
+    :raises CheckpointError: if a file is missing or cannot be read, or a name is not known.
+    :raises InvalidInputError: if the source is no text, or the confidence out of range.
     """
+    if not isinstance(source, str) or not source:
+        raise InvalidInputError('detector', repr(source), 'a path, a known name, or embedded')
     prepare_ultralytics()
     if source == EMBEDDED:
         return _load_embedded(device, confidence, image_size or _EMBEDDED_IMAGE_SIZE)
     file = _find(source)
     if file is None:
-        reason = _fetch(cache_folder() / source)
-        if reason:
-            _warn_once(source, reason)
-            return _load_embedded(device, confidence, image_size or _EMBEDDED_IMAGE_SIZE)
-        file = cache_folder() / source
+        return _load_embedded(device, confidence, image_size or _EMBEDDED_IMAGE_SIZE)
     return Detector(_open(file), file.name, device, confidence, image_size or _IMAGE_SIZE)
 
 
 def _find(source: str) -> Path | None:
-    """Find the file that a source means; None says that it is a name still to be fetched."""
-    for file in (Path(source), cache_folder() / source):
-        if file.is_file():
+    """Find the file that a source means; None, with a warning, for known weights not fetched."""
+    if source in PINNED:
+        file = cache_folder() / source
+        if PINNED[source].matches(file):
             return file
-    if Path(source).name != source:
+        _warn_once(source, f'{file} is not the file that is meant' if file.exists()
+                   else f'it is not in {file.parent}')
+        return None
+    if Path(source).name == source and Path(source).suffix != _ONNX:
+        # A data set may hold a file of any name: what is unpickled is named by its path.
+        here = f'; for the file in this folder write ./{source}' if Path(source).exists() else ''
+        raise CheckpointError(source, f'is no known name ({", ".join((EMBEDDED, *PINNED))}) and '
+                              f'no path{here}')
+    if not Path(source).is_file():
         raise CheckpointError(source, 'there is no such file')
-    return None
-
-
-def _fetch(file: Path) -> str:
-    """Let ultralytics download a weight file; the answer is why it could not, or empty."""
-    if os.environ.get('YOLO_OFFLINE', '').lower() in ('1', 'true', 'yes', 'on'):
-        return 'YOLO_OFFLINE is set'
-    reason = unreachable(_WEIGHTS_HOST)
-    if reason:
-        return reason
-    from ultralytics.utils.downloads import attempt_download_asset
-    try:
-        attempt_download_asset(str(file))
-    except (OSError, RuntimeError) as error:
-        return str(error)
-    return '' if file.is_file() else 'ultralytics offers no file of that name'
+    return Path(source)
 
 
 def _open(file: Path) -> YOLO:
@@ -159,11 +152,13 @@ def _load_embedded(device: str, confidence: float, image_size: int) -> Detector:
 def _warn_once(source: str, reason: str) -> None:
     if source not in _warned:
         _warned.add(source)
-        _log.warning('no %s: %s; using the embedded YOLO, which knows fewer classes and is less '
-                     'accurate', source, reason)
+        _log.warning('no %s: %s (gsc fetch-detector fetches it); using the embedded YOLO, which '
+                     'knows fewer classes and is less accurate', source, reason)
 
 
 def _as_bgr(picture: np.ndarray) -> np.ndarray:
+    if not isinstance(picture, np.ndarray):
+        raise InvalidInputError('picture', type(picture).__name__, 'an array')
     if picture.ndim == 3 and picture.shape[2] == 1:
         picture = picture[:, :, 0]
     if picture.ndim == 2:
