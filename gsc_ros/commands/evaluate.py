@@ -8,6 +8,7 @@ import sys
 from typing import Any, TYPE_CHECKING
 
 from gsc_ros.codec.errors import InvalidInputError
+from gsc_ros.commands.files import one_line
 
 if TYPE_CHECKING:
     from gsc_ros.evaluation.engine import EvaluationPlan, Outcome
@@ -37,7 +38,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 
 
 def _add_what(parser: argparse.ArgumentParser) -> None:
-    from gsc_ros.evaluation.streaming import LiveSettings
+    from gsc_ros.evaluation.live import LiveSettings
     parser.add_argument('--bpp', metavar='B,...',
                         help='bits per pixel of single pictures (default '
                              f'{_joined(DEFAULT_BPP)}); without --kbps for streams too')
@@ -107,7 +108,8 @@ def run(args: argparse.Namespace) -> int:
     from gsc_ros.evaluation.rows import ROWS
     from gsc_ros.runtime.processes import sigterm_as_interrupt
     # 1. what there is, and what is to be done with it
-    inputs, plan = _plan(args)
+    problems: list[str] = []
+    inputs, plan = _plan(args, problems)
     settings = _settings(args, plan)
     # 2. rows
     store = _store(args, plan, settings)
@@ -115,6 +117,7 @@ def run(args: argparse.Namespace) -> int:
     with sigterm_as_interrupt():    # or the processes of --jobs would be left behind
         outcome = evaluate(inputs, plan, store, open_executor(args.engine, settings, jobs))
     store.close()
+    outcome.problems[:0] = problems
     # 3. tables and pages
     if not store.known and not outcome.measured:
         raise InvalidInputError('input', _joined(args.input), 'something readable: '
@@ -123,17 +126,17 @@ def run(args: argparse.Namespace) -> int:
     return _say(outcome, args.report)
 
 
-def _plan(args: argparse.Namespace) -> tuple[list[Input], EvaluationPlan]:
+def _plan(args: argparse.Namespace, problems: list[str]) -> tuple[list[Input], EvaluationPlan]:
     from gsc_ros.evaluation.codec_names import check_codecs
     from gsc_ros.evaluation.engine import EvaluationPlan
     from gsc_ros.evaluation.inputs_find import as_streams, find_inputs
-    from gsc_ros.evaluation.streaming import LiveSettings
+    from gsc_ros.evaluation.live import LiveSettings
     from gsc_ros.media.sources import DEFAULT_FOLDER_RATE
     _check_ranges(args)
     bpp = parse_rates('--bpp', args.bpp, 0.001, 8)
     kbps = parse_rates('--kbps', args.kbps, 0.1, 1e5)
     inputs = find_inputs(args.input, topics=split(args.topics), sets=split(args.sets),
-                         limit=args.limit)
+                         limit=args.limit, problems=problems, leave_out=args.report)
     if kbps and not bpp:
         inputs = as_streams(inputs, DEFAULT_FOLDER_RATE)
     if not bpp and not kbps:
@@ -155,13 +158,15 @@ def _check_ranges(args: argparse.Namespace) -> None:
         value = getattr(args, name)
         if value is not None and not value > 0:
             raise InvalidInputError(f'--{name.replace("_", "-")}', value, 'above 0')
+    if any(path.resolve() == args.report.resolve() for path in args.input):
+        raise InvalidInputError('--report', args.report, 'another folder than the input')
     if args.labels is not None and not args.labels.is_dir():
         raise InvalidInputError('--labels', args.labels, 'a folder of YOLO label files')
 
 
 def _settings(args: argparse.Namespace, plan: EvaluationPlan) -> WorkSettings:
     from gsc_ros.evaluation.judges.judge import DETECTION, JudgeSettings, why_missing
-    from gsc_ros.evaluation.streaming import LiveSettings
+    from gsc_ros.evaluation.live import LiveSettings
     from gsc_ros.evaluation.work import WorkSettings
     measures = []
     for name in split(args.measures):
@@ -193,7 +198,7 @@ def _say(outcome: Outcome, report: Path) -> int:
         print(table.read_text())
     print(f'{outcome.measured} items measured; report in {report}')
     for problem in outcome.problems:
-        print(f'gsc: error: {problem}', file=sys.stderr)
+        print(f'gsc: error: {one_line(problem)}', file=sys.stderr)
     return 1 if outcome.problems else 0
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gsc_ros import __version__
-from gsc_ros.codec.errors import GscError
+from gsc_ros.codec.errors import GscError, InvalidInputError
 from gsc_ros.evaluation.candidates import SOURCE
 from gsc_ros.evaluation.codec_names import parse_codec
 from gsc_ros.evaluation.executors import Answer, Executor
@@ -135,25 +135,72 @@ def _tasks(codecs: Sequence[str], rates: Sequence[float]) -> tuple[Task, ...]:
 
 
 def _segments(item: Input, plan: EvaluationPlan) -> Iterator[Item]:
-    """Take some seconds at a time."""
+    """Take some seconds at a time; what is not as the rest is told when all was taken."""
     tasks = _tasks([c for c in plan.codecs if parse_codec(c) or c in VIDEOS], plan.kbps)
-    for number, shots in enumerate(_cut(item.shots(Pace(plan.fps, plan.seconds)), plan)):
-        seconds = (shots[-1].time_ns - shots[0].time_ns) / SECOND_NS
+    shots = Readable(item, item.shots(Pace(plan.fps, plan.seconds)))
+    for number, segment in enumerate(_cut(shots, plan)):
+        seconds = (segment[-1].time_ns - segment[0].time_ns) / SECOND_NS
         if number and seconds < plan.judge_s:
             continue   # a scrap at the end, too short for a rate to mean anything
-        fps = (len(shots) - 1) / seconds if seconds else plan.fps
-        yield Item(item.name, item.dataset, item.stem, shots, tasks, _judged(shots, plan), fps)
+        fps = (len(segment) - 1) / seconds if seconds else plan.fps
+        yield Item(item.name, item.dataset, item.stem, segment, tasks, _judged(segment, plan), fps)
+    shots.tell()
 
 
-def _cut(shots: Iterable[Shot], plan: EvaluationPlan) -> Iterator[tuple[Shot, ...]]:
+class Readable:
+    """The shots of an input that can be decoded, each with its size; one pass."""
+
+    def __init__(self, item: Input, shots: Iterable[Shot]) -> None:
+        self._item, self._shots = item, shots
+        self._problems: list[str] = []
+        self._bad: list[str] = []
+
+    def __iter__(self) -> Iterator[tuple[Shot, tuple[int, ...]]]:
+        before: tuple[int, ...] = ()
+        try:
+            for shot in self._shots:
+                try:
+                    shape = shot.read().shape
+                except InvalidInputError as error:
+                    self._bad.append(str(error))
+                    continue
+                if before and shape != before:
+                    self._problems.append(f'picture {shot.index} has {shape[1]}x{shape[0]} pixels '
+                                          f'after {before[1]}x{before[0]}: a new segment begins')
+                before = shape
+                yield shot, shape
+        except GscError as error:   # about the rest: what came before is under way
+            self._problems.append(str(error))
+
+    def tell(self) -> None:
+        """
+        Say what was met.
+
+        :raises GscError: if there was anything; names the first of each kind and counts the rest.
+        """
+        said = [f'{len(self._bad)} pictures left out, the first: {self._bad[0]}'] \
+            if self._bad else []
+        said += self._problems[:1]
+        if len(self._problems) > 1:
+            said.append(f'and {len(self._problems) - 1} more of the kind')
+        if said:
+            raise GscError(f'{self._item.name}: {"; ".join(said)}')
+
+
+def _cut(shots: Iterable[tuple[Shot, tuple[int, ...]]], plan: EvaluationPlan
+         ) -> Iterator[tuple[Shot, ...]]:
+    """Cut a stream where a segment is long or large enough, and where the size changes."""
     segment: list[Shot] = []
-    for shot in shots:
+    before: tuple[int, ...] = ()
+    for shot, shape in shots:
         small = _shrunk(shot, plan.max_width)
         late = segment and small.time_ns - segment[0].time_ns >= plan.segment_s * SECOND_NS
-        if late or sum(s.size for s in segment if s.kind != 'file') > _SEGMENT_BYTES:
+        large = sum(s.size for s in segment if s.kind != 'file') > _SEGMENT_BYTES
+        if segment and (late or large or shape != before):
             yield tuple(segment)
             segment = []
         segment.append(small)
+        before = shape
     if segment:
         yield tuple(segment)
 

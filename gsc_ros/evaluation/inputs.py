@@ -3,18 +3,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import Protocol
 
 from gsc_ros.codec.errors import InvalidInputError
 from gsc_ros.media.bag_reader import Bag, header_stamp_ns, read_picture_message
-from gsc_ros.media.sources import decode_picture, read_picture, VideoSource
+from gsc_ros.media.files import decode_picture, read_picture
+from gsc_ros.media.sources import pictures_of
+from gsc_ros.media.videos import Frame, frames, since_first
 from gsc_ros.units import SECOND_NS
 import numpy as np
 
 # Containers round their time stamps to a millisecond.
 _ROUNDING_NS = 500_000
+_HEADER_BYTES = 12   # of CDR and a stamp
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class Shot:
         if isinstance(self.data, np.ndarray):
             return self.data
         if self.kind == 'file':
-            return decode_picture(BytesIO(self.data), self.where)
+            return decode_picture(self.data, self.where)
         try:
             return read_picture_message(self.data, self.kind)
         except InvalidInputError as error:
@@ -186,11 +188,14 @@ class VideoInput(_FileInput):
     def shots(self, pace: Pace = Pace()) -> Iterator[Shot]:
         """Frames, decoded one after the other."""
         thinner = _Thinner(pace)
-        for i, item in enumerate(VideoSource(self.path)):
-            if thinner.over(item.time_ns):
+        first: Frame | None = None
+        for i, frame in enumerate(frames(self.path)):
+            first = first or frame
+            time_ns = since_first(frame.time_s, first.time_s)
+            if thinner.over(time_ns):
                 return
-            if thinner.takes(item.time_ns):
-                yield Shot(i, item.time_ns, item.time_ns, 'pixels', item.read(), str(self.path))
+            if thinner.takes(time_ns):
+                yield Shot(i, time_ns, time_ns, 'pixels', frame.read(), str(self.path))
 
 
 @dataclass(frozen=True)
@@ -215,12 +220,17 @@ class BagInput:
         thinner = _Thinner(pace)
         with Bag(self.path) as bag:
             first: int | None = None
-            for i, message in enumerate(bag.messages([self.topic])):
+            for i, message in enumerate(bag.messages(pictures_of(bag, self.topic))):
                 first = message.time_ns if first is None else first
                 time_ns = message.time_ns - first
                 if thinner.over(time_ns):
                     return
                 if thinner.takes(time_ns):
-                    stamp = header_stamp_ns(message.data) or message.time_ns
+                    stamp = _stamp_ns(message.data) or message.time_ns
                     yield Shot(i, stamp, time_ns, message.topic.kind, message.data,
                                f'{self.path} topic {self.topic}')
+
+
+def _stamp_ns(data: bytes) -> int:
+    """Stamp of a message; 0 for one that is too short to have one."""
+    return header_stamp_ns(data) if len(data) >= _HEADER_BYTES else 0
