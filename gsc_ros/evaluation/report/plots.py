@@ -25,6 +25,7 @@ def plot(summary: dict[str, Any], folder: Path) -> dict[str, Path]:
 def _plot(table: dict[str, Any], kind: str, path: Path) -> None:
     import matplotlib
     matplotlib.use('Agg')
+    matplotlib.rcdefaults()   # a matplotlibrc in the current folder is not ours
     from matplotlib import pyplot
     found = [codec for codecs in table['rates'].values() for codec in codecs.values()]
     keys = [key for key in _SHOWN if any(key in codec['figures'] for codec in found)]

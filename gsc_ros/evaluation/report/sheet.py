@@ -57,6 +57,7 @@ def _draw(rows: Sequence[Sequence[Row | None]], lead: str, rate: str, folder: Pa
           ) -> None:
     import matplotlib
     matplotlib.use('Agg')
+    matplotlib.rcdefaults()   # a matplotlibrc in the current folder is not ours
     from matplotlib import pyplot
     sheet, axes = pyplot.subplots(
         len(rows), len(rows[0]), squeeze=False, layout='constrained',
@@ -67,7 +68,8 @@ def _draw(rows: Sequence[Sequence[Row | None]], lead: str, rate: str, folder: Pa
             file = folder / cell['picture'] if cell and cell.get('picture') else None
             if cell is not None and file is not None and file.is_file():
                 axis.imshow(Image.open(file))
-                axis.set_title(_title(cell, lead), fontsize=7)
+                # a dollar sign in a file's name is no formula
+                axis.set_title(_title(cell, lead), fontsize=7, parse_math=False)
     sheet.suptitle(f'The worst at {rate}', fontsize=10)
     sheet.savefig(path, dpi=_DPI)
     pyplot.close(sheet)
@@ -75,5 +77,6 @@ def _draw(rows: Sequence[Sequence[Row | None]], lead: str, rate: str, folder: Pa
 
 def _title(row: Mapping[str, Any], lead: str) -> str:
     if row['variant'] == 'source':
-        return f'{row["input"]} #{row["index"]}'[-48:]
+        name = f'{row["input"]} #{row["index"]}'[-48:]
+        return ''.join(c if c.isprintable() else '?' for c in name)
     return f'{name_of(row["codec"])}, {row["bytes"]} B, {lead} {figure(dict(row), lead):.3f}'

@@ -3,7 +3,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 import csv
-from pathlib import Path
+import io
+import re
 from typing import Any
 
 from gsc_ros.evaluation.peers.registry import PEERS
@@ -157,29 +158,42 @@ def _sets(sets: dict[str, Table], kind: str) -> str:
         for target, codecs in table['rates'].items():
             best = table.get('equal', {}).get('bytes', {}).get(target, {}).get('best')
             if ours in codecs:
-                lines.append(_line([name, codecs[ours]['pictures'], target, FIGURES[lead].name,
+                lines.append(_line([escaped(name), codecs[ours]['pictures'], target,
+                                    FIGURES[lead].name,
                                     written(codecs[ours]['figures'].get(lead), lead),
                                     ratio(best)]))
     return '### By set\n\n' + '\n'.join(lines)
+
+
+def escaped(name: str) -> str:
+    """Return a folder's name as Markdown that shows it, in one cell of a table."""
+    return re.sub(r'([\\`*\[\]<>|&])', r'\\\1', ' '.join(name.split()))
 
 
 def _line(cells: Sequence[object]) -> str:
     return '| ' + ' | '.join(str(cell) for cell in cells) + ' |'
 
 
+_FORMULA = ('=', '+', '-', '@', '\t', '\r')
 _COLUMNS = ('track', 'set', 'target', 'codec', 'figure', 'value', 'low', 'high', 'pictures')
 _PLAIN = ('bytes', 'payload_bytes', 'rate', 'too_large', 'exceeded_by', 'encode_s', 'decode_s',
           'peak_mb', 'fps', 'age_s', 'ours_better')
 
 
-def write_csv(summary: Table, path: Path) -> None:
+def as_csv(summary: Table) -> str:
     """One line per number, with the limits of its interval where it has one."""
-    with path.open('w', newline='') as stream:
-        writer = csv.writer(stream, lineterminator='\n')
-        writer.writerow(_COLUMNS)
-        for kind, sets in summary.items():
-            for name, table in sets.items():
-                writer.writerows((kind, name, *line) for line in _numbers(table))
+    stream = io.StringIO(newline='')
+    writer = csv.writer(stream, lineterminator='\n')
+    writer.writerow(_COLUMNS)
+    for kind, sets in summary.items():
+        for name, table in sets.items():
+            writer.writerows((kind, _cell(name), *line) for line in _numbers(table))
+    return stream.getvalue()
+
+
+def _cell(name: str) -> str:
+    """Keep a folder's name from being taken for a formula."""
+    return f"'{name}" if name.startswith(_FORMULA) else name
 
 
 def _numbers(table: Table) -> Iterator[tuple[object, ...]]:

@@ -15,7 +15,8 @@ from gsc_ros.evaluation.report.plots import plot
 from gsc_ros.evaluation.report.rows import ALL, read_rows, sources, Track, tracks
 from gsc_ros.evaluation.report.sheet import write_worst
 from gsc_ros.evaluation.report.tables import summarise
-from gsc_ros.evaluation.report.text import markdown, name_of, write_csv
+from gsc_ros.evaluation.report.text import as_csv, markdown, name_of
+from gsc_ros.media.outputs import write_file
 
 _TEMPLATE, _PLACE = 'report_page.html', '/*DATA*/null'
 
@@ -39,15 +40,20 @@ def write_report(rows_folder: Path, out: Path) -> None:
                                       summary[track.kind][ALL]['lead'], originals, album)
              for track in found}
     out.mkdir(parents=True, exist_ok=True)
-    (out / 'summary.json').write_text(json.dumps(summary, indent=1, allow_nan=False) + '\n')
-    (out / 'summary.md').write_text(markdown(summary))
-    write_csv(summary, out / 'summary.csv')
+    _write(out / 'summary.json', json.dumps(summary, indent=1, allow_nan=False) + '\n')
+    _write(out / 'summary.md', markdown(summary))
+    _write(out / 'summary.csv', as_csv(summary))
     curves = plot(summary, out)
     for track in found:
         table = summary[track.kind][ALL]
         write_worst(track, table['ours'], table['lead'], originals, rows_folder.parent,
                     out / f'worst_{track.kind}.jpg')
-    (out / 'report.html').write_text(_page(found, summary, cases, album.pictures, curves))
+    _write(out / 'report.html', _page(found, summary, cases, album.pictures, curves))
+
+
+def _write(path: Path, text: str) -> None:
+    """Put a file in place when it is whole; what is no Unicode in a name becomes '?'."""
+    write_file(path, text.encode('utf-8', 'replace'))
 
 
 def _page(found: Sequence[Track], summary: dict[str, Any], cases: dict[str, Any],
@@ -58,11 +64,16 @@ def _page(found: Sequence[Track], summary: dict[str, Any], cases: dict[str, Any]
             'images': [_data_url('webp', picture) for picture in pictures],
             'curves': {kind: _data_url('svg+xml', path.read_bytes())
                        for kind, path in curves.items()}}
-    text = json.dumps(data, allow_nan=False, separators=(',', ':'), ensure_ascii=False)
+    text = json.dumps(data, allow_nan=False, separators=(',', ':'))
     template = (files('gsc_ros') / 'assets' / _TEMPLATE).read_text()
-    # A picture's name must not end the script.
-    return template.replace(_PLACE, text.replace('</', '<\\/'))
+    return template.replace(_PLACE, _for_script(text))
+
+
+def _for_script(text: str) -> str:
+    """Escape JSON so that no file's name or caption ends the script or begins a comment in it."""
+    return text.translate({ord(c): f'\\u{ord(c):04x}' for c in '<>&'})
 
 
 def _data_url(kind: str, image: bytes) -> str:
+    """Return an image as a URL that a page holds in itself."""
     return f'data:image/{kind};base64,{base64.b64encode(image).decode("ascii")}'
