@@ -1,7 +1,6 @@
 """Plays a video, a folder of pictures or a bag as if it were a camera."""
 from __future__ import annotations
 
-import itertools
 import sys
 import threading
 import time
@@ -12,6 +11,7 @@ from gsc_ros.media.images import compressed_from_picture, image_from_picture, sh
 from gsc_ros.media.sources import (
     DEFAULT_FOLDER_RATE,
     open_source,
+    Pace,
     PictureSource,
     thin,
     TimedPicture,
@@ -22,6 +22,7 @@ from gsc_ros.nodes.messages import scale_camera_info
 from gsc_ros.nodes.qos import output_qos
 from gsc_ros.parameters import topics
 from gsc_ros.parameters.player import PLAYER
+from gsc_ros.units import SECOND_NS
 from rclpy.publisher import Publisher
 from rclpy.timer import Timer
 from rclpy.utilities import try_shutdown
@@ -29,6 +30,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
 QUEUE = 20   # kept for reliable subscribers that are busy
+LOOK_S = 0.1
 LATE_NS = 200_000_000   # a picture later than this is left out: a camera does not wait
 
 
@@ -44,7 +46,10 @@ class PlayerNode(GscNode):
         self._infos: Publisher | None = None
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
-        self._counters = Counters('player', ('published', 'late'), rates=('published',))
+        self._timer: Timer | None = None
+        self._played = 0
+        self._counters = Counters('player', ('published', 'late'), rates=('published',),
+                                  faults=('bad_pictures',))
 
     def setup(self) -> None:
         """Open the input, so that a wrong one fails configure; make the publishers."""
@@ -64,10 +69,15 @@ class PlayerNode(GscNode):
         self._stopping.clear()
         self._thread = threading.Thread(target=self._run, name='play', daemon=True)
         self._thread.start()
+        # The end is acted on where the executor runs, which it may not do yet.
+        self._timer = self.create_timer(LOOK_S, self._end_if_played)
 
     def stop(self) -> None:
         """Stop playing."""
         self._stopping.set()
+        if self._timer is not None:
+            self.destroy_timer(self._timer)
+            self._timer = None
         if self._thread:
             self._thread.join(4.0)
             self._thread = None
@@ -85,38 +95,61 @@ class PlayerNode(GscNode):
         return [self._counters]
 
     def _run(self) -> None:
-        """Play until stopped; the end of the input or an unreadable picture ends the node."""
+        """Play until stopped or to the end; a bad picture is left out and named."""
         try:
             while self._play_once() and self.parameters['loop']:
                 pass
         except Exception as error:
             self.failed = True
             self.report('play', error)
-        if not self._stopping.is_set():
+
+    def _end_if_played(self) -> None:
+        """End the node when there is no more to play."""
+        if self._thread and not self._thread.is_alive() and not self._stopping.is_set():
             self.get_logger().info('playing has ended')
             try_shutdown()
 
     def _play_once(self) -> bool:
-        """Play the source from its start; false when stopped."""
+        """
+        Play the source from its start; false when stopped.
+
+        :raises InvalidInputError: if nothing could be played, or, without ``loop``, if the source
+            is damaged; after the last readable picture.
+        """
         assert self._source is not None
-        started_ns = time.monotonic_ns()
-        gap_ns, last_ns = 0, 0
-        # A repetition must not let two pictures follow each other at once: wait for one gap more.
-        items = thin(self._source, self.parameters['rate'])
-        for item in itertools.chain(items, (None,)):
-            due_ns = started_ns + (last_ns + gap_ns if item is None else item.time_ns)
-            if self._stopping.wait(max(0.0, (due_ns - time.monotonic_ns()) / 1e9)):
-                return False
-            if item is not None:
-                gap_ns, last_ns = item.time_ns - last_ns, item.time_ns
+        before, pace = self._played, Pace(self.parameters['rate'] or DEFAULT_FOLDER_RATE)
+        try:
+            for item in thin(self._source, self.parameters['rate']):
+                due_ns = pace.due_ns(item.time_ns)
+                if not self._wait(due_ns):
+                    return False
                 self._offer(item, time.monotonic_ns() - due_ns)
-        return True
+        except InvalidInputError as error:   # about the rest of the source
+            if not self.parameters['loop'] or self._played == before:
+                raise
+            self.report('input', error)
+        if self._played == before:
+            raise InvalidInputError('input', self.parameters['input'],
+                                    'a source with at least one readable picture')
+        # A repetition must not let two pictures follow each other at once.
+        return self._wait(pace.end_ns())
+
+    def _wait(self, due_ns: int) -> bool:
+        """Wait for a moment of the monotonic clock; false when stopped."""
+        return not self._stopping.wait(max(0.0, (due_ns - time.monotonic_ns()) / SECOND_NS))
 
     def _offer(self, item: TimedPicture, late_ns: int) -> None:
         if late_ns > LATE_NS:
             self._counters.add('late')
-        else:
+            self._played += 1   # readable or not: a slow machine does not end the node
+            return
+        try:
             self._publish(item)
+        except InvalidInputError as error:
+            self._counters.add('bad_pictures')
+            self.report('picture left out', error)
+        else:
+            self._played += 1
 
     def _publish(self, item: TimedPicture) -> None:
         assert self._pictures is not None
@@ -139,6 +172,10 @@ class PlayerNode(GscNode):
             info.distortion_model = str(known.distortion_model)
             for name in ('d', 'k', 'r', 'p'):
                 setattr(info, name, [float(value) for value in getattr(known, name)])
+            info.binning_x, info.binning_y = int(known.binning_x), int(known.binning_y)
+            for name in ('x_offset', 'y_offset', 'width', 'height'):
+                setattr(info.roi, name, int(getattr(known.roi, name)))
+            info.roi.do_rectify = bool(known.roi.do_rectify)
         return info
 
 
