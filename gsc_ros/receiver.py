@@ -25,6 +25,9 @@ Tag = TypeVar('Tag')
 
 MAX_WAITING = 32    # packets of one stream
 REFRESH_PERIOD_NS = SECOND_NS
+# The robot learns of a loss from acknowledgements and codes from what is here; only if it does not
+# in this time is it asked to. A receiver that has nothing yet asks at once.
+PATIENCE_NS = 3 * SECOND_NS
 MAX_GAP = 1000      # a larger jump of the sequence is a restarted encoder, not loss
 MAX_LATE = 4        # packets that may overtake one; more is a restarted encoder or a bag in a loop
 
@@ -87,6 +90,18 @@ class _Stream(Generic[Tag]):
     newest: tuple[int, int] | None = None     # sequence, and when its picture was taken
     last: LastPicture | None = None           # from the first regenerated picture on
     refresh_ns: int | None = None             # when it was asked for last
+    stuck_ns: int | None = None               # since when nothing could be decoded
+    decoded: bool = False                     # whether anything was
+
+    def needs_refresh(self, now_ns: int) -> bool:
+        """Whether to ask for a picture that stands alone, now that one could not be decoded."""
+        self.stuck_ns = now_ns if self.stuck_ns is None else self.stuck_ns
+        if self.decoded and now_ns - self.stuck_ns < PATIENCE_NS:
+            return False
+        if self.refresh_ns is not None and now_ns - self.refresh_ns < REFRESH_PERIOD_NS:
+            return False
+        self.refresh_ns = now_ns
+        return True
 
     def place(self, sequence: int, taken_ns: int) -> bool:
         """Count packets lost since the newest one; true for one that is older than that."""
@@ -179,16 +194,16 @@ class Receiver(Generic[Tag]):
     def _handle(self, stream: str, state: _Stream[Tag], one: _Arrived[Tag], view: View | None,
                 now_ns: int) -> Iterator[Event[Tag]]:
         try:
-            if view is None:
+            decoded = None if view is None else self._decode(state, one, view)
+            if decoded is None:
                 self._decoder.follow(one.packet, state.references)
-            else:
-                decoded = self._decode(state, one, view)
+            state.decoded, state.stuck_ns = True, None
+            if decoded is not None:
                 state.counters['decoded'] += 1
                 yield Shown(stream, one.tag, decoded, one.size)
         except MissingReferenceError:   # no fault: the packet that it refers to was lost
             state.counters['missing_references'] += 1
-            if state.refresh_ns is None or now_ns - state.refresh_ns >= REFRESH_PERIOD_NS:
-                state.refresh_ns = now_ns
+            if state.needs_refresh(now_ns):
                 state.counters['refresh_requests'] += 1
                 yield RefreshNeeded(stream)
         except Exception as error:

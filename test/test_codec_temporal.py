@@ -134,17 +134,52 @@ def test_lost_packets_spoil_nothing():
     sender, receiver = SenderReferences(), ReceiverReferences()
     rng = np.random.default_rng(0)
     under_way, shown, predicted = [], 0, 0
-    for number in range(16):
+    for number in range(24):
         data = encode(scene(number), number, sender)
         if rng.random() < 0.6:      # arrives; the acknowledgement takes three pictures
+            under_way.append(number)
+            try:
+                assert psnr(decode(data, receiver), scene(number)) > 21
+            except MissingReferenceError:
+                continue            # what it was made from is lost
             predicted += unpack(data).reference is not None
-            assert psnr(decode(data, receiver), scene(number)) > 21
             shown += 1
-            if rng.random() < 0.7:
-                under_way.append(number)
-        for acknowledged in [n for n in under_way if n <= number - 3]:
-            sender.acknowledge(acknowledged)
-    assert shown > 6 and predicted > shown / 2
+        sender.acknowledge(*(n for n in under_way if n <= number - 3))
+    assert shown > 8 and predicted > shown / 2
+
+
+def test_a_reported_loss_is_repaired_from_what_the_base_station_holds():
+    """The newest that was sent is coded from, until a later one is acknowledged and not that."""
+    sender = SenderReferences()
+    packets = [unpack(encode(scene(number), number, sender)) for number in range(2)]
+    assert [packet.reference for packet in packets] == [None, None]
+    sender.acknowledge(0)
+    chained = [unpack(encode(scene(number), number, sender)) for number in range(2, 5)]
+    assert [packet.reference for packet in chained] == [1, 1, 1]
+    sender.acknowledge(1, 3)        # 2 is lost, and with it what 3 and 4 were made from
+    repaired = unpack(encode(scene(5), 5, sender))
+    assert repaired.reference == 4
+    assert sender.loss == pytest.approx(1 / 16, abs=0.01)
+
+
+def test_a_lossy_link_is_not_built_on():
+    """Where half of the pictures are lost, each is made from one that is surely there."""
+    sender = SenderReferences()
+    encode(scene(), 0, sender)
+    sender.acknowledge(0)
+    sender.loss = 0.5
+    packets = [unpack(encode(scene(), number, sender)) for number in range(1, 6)]
+    assert [packet.reference for packet in packets] == [1, 2, 3, 4, 5]
+
+
+def test_a_silent_base_station_is_not_built_on():
+    """After sixteen pictures without an acknowledgement the newest that was told of serves."""
+    sender = SenderReferences()
+    encode(scene(), 0, sender)
+    sender.acknowledge(0)
+    packets = [unpack(encode(scene(2 * number), number, sender)) for number in range(1, 19)]
+    assert [packet.reference for packet in packets[:16]] == [1] * 16
+    assert packets[17].reference == 18
 
 
 def test_sequence_numbers_wrap():
@@ -191,24 +226,24 @@ def test_old_and_unknown_acknowledgements_are_ignored():
 
 def test_references_out_of_reach_are_not_used():
     _, sender, _ = chain([scene()])
-    assert sender.usable(MAX_PICTURES, WIDTH, HEIGHT)
-    assert sender.usable(MAX_PICTURES + 1, WIDTH, HEIGHT) is None
-    assert sender.usable(0, WIDTH, HEIGHT) is None
-    assert sender.usable(1, WIDTH, HEIGHT + 8) is None
+    assert sender.held(MAX_PICTURES, WIDTH, HEIGHT)
+    assert sender.held(MAX_PICTURES + 1, WIDTH, HEIGHT) is None
+    assert sender.held(0, WIDTH, HEIGHT) is None
+    assert sender.held(1, WIDTH, HEIGHT + 8) is None
     _, sender, _ = chain([scene()], first=40000)
-    assert sender.usable(39999, WIDTH, HEIGHT) is None
+    assert sender.held(39999, WIDTH, HEIGHT) is None
 
 
 def test_both_ends_keep_a_bounded_number_and_what_they_may_need():
     packets, sender, receiver = chain([scene()])
     packet = unpack(packets[0])
     small = shrink(scene(), 16, 16)
-    kept = replace(sender.usable(1, WIDTH, HEIGHT), sequence=0)
+    kept = replace(sender.held(1, WIDTH, HEIGHT), sequence=0)
     reference = replace(kept.reference, planes=small)
     for number in range(3 * MAX_PICTURES):
         sender.sent(replace(kept, sequence=number, reference=reference))
         receiver.keep(number, reference)
-    assert len(sender._under_way) == len(receiver._pictures) == MAX_PICTURES
+    assert len(sender._pictures) == len(receiver._pictures) == MAX_PICTURES
     oldest = replace(packet, sequence=3 * MAX_PICTURES, reference=MAX_PICTURES,
                      latent=bytes([reference.check]))
     assert receiver.find(oldest) is reference
@@ -218,11 +253,11 @@ def test_both_ends_keep_a_bounded_number_and_what_they_may_need():
 
 def test_pictures_too_large_to_keep_are_not_kept():
     _, sender, receiver = chain([scene()])
-    kept = sender.usable(1, WIDTH, HEIGHT)
+    kept = sender.held(1, WIDTH, HEIGHT)
     large = replace(kept.reference, planes=(np.zeros((1600, 1600), np.uint8),) * 3)
     sender.sent(replace(kept, sequence=1, reference=large))
     sender.acknowledge(1)
-    assert sender.usable(2, WIDTH, HEIGHT) is kept
+    assert sender.held(2, WIDTH, HEIGHT) is kept
     receiver.keep(0, large)
     assert not receiver._pictures
 

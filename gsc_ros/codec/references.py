@@ -1,14 +1,15 @@
 """
 Temporal coding state: the pictures that a later packet of the same stream may be coded from.
 
-The sender only refers to a picture that the base station has acknowledged, so a lost packet never
-spoils another (reference picture selection with positive acknowledgement: Fukunaga et al., 1996;
-ITU-T H.263, annex N). Both ends keep the same few pictures; docs/BITSTREAM.md, section 8.
+The sender codes from the newest picture that it has sent while the link is good, and from one that
+the base station has acknowledged as soon as a loss is reported (reference picture selection: ITU-T
+H.263, annex N; NEWPRED, Fukunaga et al., 1996; Wiegand, Faerber and Girod, 2000). Both ends keep
+the same few pictures; docs/BITSTREAM.md, section 8.
 """
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 import zlib
@@ -22,6 +23,8 @@ from gsc_ros.codec.sequence import distance, SEQUENCES
 # Bounds that both ends know: at most so many pictures, none of more samples, so 64 MiB a stream.
 MAX_PICTURES = 32
 MAX_SAMPLES = 1 << 21
+MAX_UNDER_WAY = 16  # pictures of a chain that are not acknowledged
+LOSS_PICTURES = 16  # about so many count for the share that is lost
 QP_PER_HALVING = 6  # quantiser steps that halve the bytes of a picture on its own
 
 
@@ -73,58 +76,128 @@ class Reference:
         return sum(plane.size for plane in self.planes) <= MAX_SAMPLES
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class SentPicture:
-    """A picture under way, and the text that was asked for (less may have fitted)."""
+    """
+    A picture that was sent, and the text that was asked for (less may have fitted).
+
+    ``parent`` is the picture that it was coded from, until that is known to be held. It is lost
+    if the base station has acknowledged a later one and not this.
+    """
 
     sequence: int
     reference: Reference
     caption: str
     objects: tuple[SceneObject, ...]
+    parent: SentPicture | None = None
+    arrived: bool = False
+    lost: bool = False
 
     def tells(self, caption: str, objects: Sequence[SceneObject]) -> bool:
         """Whether the text that was asked for then is the one that is asked for now."""
         return caption == self.caption and tuple(objects) == self.objects
 
+    @property
+    def held(self) -> bool:
+        """Whether the base station is known to have it, and could decode it."""
+        if self.parent is not None and self.parent.held:
+            self.parent = None
+        return self.arrived and self.parent is None
+
+    def under_way(self) -> int | None:
+        """
+        Count it and those that it depends on which are not acknowledged yet.
+
+        None if one of them is lost.
+        """
+        count, picture = 0, self
+        while True:
+            count += not picture.arrived
+            if picture.lost:
+                return None
+            if picture.parent is None:
+                return count
+            picture = picture.parent
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A picture to code from, and the chance, 0..1, that the base station can decode it."""
+
+    picture: SentPicture
+    chance: float
+
 
 class SenderReferences:
-    """One camera's pictures that were sent, and the newest that the base station holds."""
+    """
+    One camera's pictures that were sent, and which of them the base station has acknowledged.
+
+    ``loss`` is the share of pictures that got lost lately, 0..1.
+    """
 
     def __init__(self) -> None:
-        self._under_way: OrderedDict[int, SentPicture] = OrderedDict()
-        self._held: SentPicture | None = None
+        self.loss = 0.0
+        self._pictures: OrderedDict[int, SentPicture] = OrderedDict()
 
-    def acknowledge(self, sequence: int) -> None:
-        """Note that the base station holds a picture; unknown or old ones are ignored."""
-        if sequence not in self._under_way:
-            return
-        # Only the newest serves: what was sent before it will not be referred to any more.
-        while True:
-            number, sent = self._under_way.popitem(last=False)
-            if number == sequence:
-                self._held = sent
-                return
+    def acknowledge(self, *sequences: int) -> None:
+        """Note that pictures have arrived at the base station; unknown ones are ignored."""
+        arrived = [self._pictures[s] for s in sequences if s in self._pictures]
+        for picture in arrived:
+            if not picture.arrived:
+                self._note_loss(0.0)
+            picture.arrived, picture.lost = True, False
+        newest = max((list(self._pictures).index(p.sequence) for p in arrived), default=0)
+        for picture in list(self._pictures.values())[:newest]:
+            if not picture.arrived and not picture.lost:
+                picture.lost = True
+                self._note_loss(1.0)
+
+    def _note_loss(self, lost: float) -> None:
+        self.loss += (lost - self.loss) / LOSS_PICTURES
 
     def refresh(self) -> None:
         """Forget all: the next packet stands alone."""
-        self._under_way.clear()
-        self._held = None
+        self._pictures.clear()
 
-    def usable(self, sequence: int, width: int, height: int) -> SentPicture | None:
-        """Return the picture to code picture ``sequence`` of this source size from, if any."""
-        held = self._held
-        if held is None or not 1 <= distance(sequence, held.sequence) <= MAX_PICTURES:
-            return None
-        size = held.reference.width, held.reference.height
-        return held if size == (width, height) else None
+    def held(self, sequence: int, width: int, height: int) -> SentPicture | None:
+        """Return the newest picture of this source size that the base station surely has."""
+        return next((p for p in self._in_reach(sequence, width, height) if p.held), None)
+
+    def candidates(self, sequence: int, width: int, height: int) -> list[Candidate]:
+        """
+        Return what picture ``sequence`` of this source size may be coded from, the newest first.
+
+        The newest sent that is not known to be lost, and the newest that is surely held; nothing
+        before the base station has acknowledged one.
+        """
+        held = self.held(sequence, width, height)
+        if held is None:
+            return []
+        for picture in self._in_reach(sequence, width, height):
+            count = picture.under_way()
+            if count is not None and count > MAX_UNDER_WAY:
+                break   # nobody seems to be there
+            if count is not None:
+                newest = Candidate(picture, (1 - self.loss) ** count)
+                return [newest] if picture is held else [newest, Candidate(held, 1.0)]
+        return [Candidate(held, 1.0)]
+
+    def _in_reach(self, sequence: int, width: int, height: int) -> Iterator[SentPicture]:
+        """Pictures of this source size that a packet may name, the newest first."""
+        for picture in reversed(self._pictures.values()):
+            size = picture.reference.width, picture.reference.height
+            if size == (width, height) and (
+                    1 <= distance(sequence, picture.sequence) <= MAX_PICTURES):
+                yield picture
 
     def sent(self, picture: SentPicture) -> None:
-        """Keep a picture until it is acknowledged."""
-        self._under_way.pop(picture.sequence, None)
+        """Keep a picture that leaves now."""
+        self._pictures.pop(picture.sequence, None)
         if picture.reference.storable:
-            self._under_way[picture.sequence] = picture
-        while len(self._under_way) > MAX_PICTURES:
-            self._under_way.popitem(last=False)
+            self._pictures[picture.sequence] = picture
+        while len(self._pictures) > MAX_PICTURES:
+            _, oldest = self._pictures.popitem(last=False)
+            oldest.lost = not oldest.arrived    # of which nothing will be heard any more
 
 
 class ReceiverReferences:

@@ -76,6 +76,5 @@ class FeedbackInbox:
             self._acknowledged.clear()
         if refresh:
             references.refresh()
-        for sequence in acknowledged:
-            references.acknowledge(sequence)
+        references.acknowledge(*acknowledged)
         return refresh

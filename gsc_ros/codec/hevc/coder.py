@@ -13,9 +13,10 @@ from gsc_ros.codec.coder import check_picture, Coded, Draft, PlainPicture
 from gsc_ros.codec.errors import BudgetError, ModelMismatchError, PacketError
 from gsc_ros.codec.hevc.alone import coded_size, Trials
 from gsc_ros.codec.hevc.headers import quantiser
-from gsc_ros.codec.hevc.inter import decode_from, encode_next, Made
+from gsc_ros.codec.hevc.inter import decode_from, encode_next, Made, squared_error
 from gsc_ros.codec.hevc.streams import decode_planes
 from gsc_ros.codec.references import (
+    Candidate,
     ReceiverReferences,
     Reference,
     SenderReferences,
@@ -29,6 +30,8 @@ import numpy as np
 # Configurations of headers, filters and colours of the two kinds of pictures.
 ALONE_FINGERPRINT = 0x4801
 INTER_FINGERPRINT = 0x4802
+# Chance of being decoded above which no other picture to code from is tried.
+SAFE_CHANCE = 0.97
 
 
 class HevcCoder:
@@ -67,17 +70,42 @@ class HevcCoder:
             if references is None:
                 coded = Trials(picture, max_bytes - draft.size, focus).best()
                 return draft.complete(self.coder_id, ALONE_FINGERPRINT, coded)
-            held = references.usable(draft.sequence, draft.width, draft.height)
-            repeats = held is not None and _repeats(draft, held)
-            made = encode_next(picture, held.reference if held else None,
-                               max_bytes - _inter_size(draft, repeats), max_bytes - draft.size,
-                               focus)
+            made, parent, repeats = self._predict(picture, draft, max_bytes, focus, references)
         except BudgetError as error:
             raise BudgetError(max_bytes, error.smallest + draft.size) from error
-        packet = _packet(draft, made, held, repeats)
+        packet = _packet(draft, made, parent, repeats)
         references.sent(SentPicture(packet.sequence, _noted(packet, made.planes, made.parent),
-                                    draft.caption, draft.objects))
+                                    draft.caption, draft.objects, parent))
         return packet
+
+    @staticmethod
+    def _predict(picture: np.ndarray, draft: Draft, max_bytes: int, focus: Focus,
+                 references: SenderReferences) -> tuple[Made, SentPicture | None, bool]:
+        """
+        Code alone or from one of the candidates: by the least error expected at the base station.
+
+        Returns what was made, what it was coded from, and whether that has the text, too.
+        """
+        asked = draft.sequence, draft.width, draft.height
+        tried = []
+        candidates: list[Candidate | None] = [*references.candidates(*asked)]
+        for candidate in candidates or [None]:
+            parent = candidate.picture if candidate else None
+            repeats = parent is not None and _repeats(draft, parent)
+            made = encode_next(picture, parent.reference if parent else None,
+                               max_bytes - _inter_size(draft, repeats), max_bytes - draft.size,
+                               focus)
+            used = parent if made.parent is not None else None
+            chance = candidate.chance if candidate and used else 1.0
+            tried.append((made, used, repeats and used is not None, chance))
+            if chance > SAFE_CHANCE:
+                break
+        if len(tried) == 1:
+            return tried[0][:3]
+        held = references.held(*asked)
+        frozen = squared_error(held.reference.planes, picture) if held else 0.0
+        return min(tried, key=lambda one: one[3] * squared_error(one[0].planes, picture)
+                   + (1 - one[3]) * frozen)[:3]
 
     def decode_packet(self, packet: Packet, references: ReceiverReferences | None = None
                       ) -> PlainPicture:

@@ -115,6 +115,11 @@ def _surely_better(qp: int, reference: Reference, alone: Trials) -> bool:
 
 def _demerit(made: Made, picture: np.ndarray) -> float:
     """Mean squared error of the enlarged picture, weighted by what it costs."""
+    return float(squared_error(made.planes, picture) * len(made.coded.data) ** _PRICE)
+
+
+def squared_error(planes: Planes, picture: np.ndarray) -> float:
+    """Mean squared error of planes, enlarged, against a picture (H, W, 3) uint8."""
     height, width = picture.shape[:2]
-    difference: np.ndarray = enlarge(made.planes, width, height) - picture.astype(np.float32)
-    return float(np.square(difference).mean() * len(made.coded.data) ** _PRICE)
+    difference: np.ndarray = enlarge(planes, width, height) - picture.astype(np.float32)
+    return float(np.square(difference).mean())
