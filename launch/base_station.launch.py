@@ -1,6 +1,6 @@
 """The base station: packets in, pictures and detections out."""
 
-from gsc_ros.runtime.launching import describe
+from gsc_ros.nodes.launching import describe
 from gsc_ros.runtime.sides import base_specs, link_params, stream_remaps
 
 ARGUMENTS = {

@@ -1,6 +1,6 @@
 """Robot, emulated radio and base station on one machine."""
 
-from gsc_ros.runtime.launching import describe
+from gsc_ros.nodes.launching import describe
 from gsc_ros.runtime.sides import camera_remaps, free_ports, loopback_specs, RadioSettings
 
 ARGUMENTS = {

@@ -1,6 +1,6 @@
 """The robot's side: cameras in, packets out, over the thin link where one is named."""
 
-from gsc_ros.runtime.launching import describe
+from gsc_ros.nodes.launching import describe
 from gsc_ros.runtime.sides import camera_remaps, link_params, robot_specs
 
 ARGUMENTS = {

@@ -12,7 +12,7 @@ pytest.importorskip('launch_ros')
 launch = pytest.importorskip('launch')
 
 from gsc_ros.codec.errors import MissingDependencyError
-from gsc_ros.runtime import launching
+from gsc_ros.nodes import launching
 from launch import Action
 from launch.actions import DeclareLaunchArgument
 from launch_ros.actions import LifecycleNode, Node

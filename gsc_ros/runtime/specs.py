@@ -1,4 +1,4 @@
-"""Descriptions of processes; ``processes`` and ``launching`` start them."""
+"""Descriptions of processes; ``processes`` starts them, and launch files do."""
 from __future__ import annotations
 
 from dataclasses import dataclass, field
