@@ -32,6 +32,7 @@ def blip_folder(tmp_path_factory: pytest.TempPathFactory):
     return folder
 
 
+@pytest.mark.slow
 def test_describes_from_a_folder_without_a_network(blip_folder) -> None:
     captioner = load_captioner(str(blip_folder))
     picture = np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)

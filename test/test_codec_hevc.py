@@ -86,6 +86,7 @@ def test_any_size(width, height):
         assert CODER.decode(coded, width, height).shape == (height, width, 3)
 
 
+@pytest.mark.slow
 def test_the_largest_size():
     picture = np.broadcast_to(np.uint8(90), (4096, 4096, 3)).copy()
     coded = CODER.encode(picture, 60)

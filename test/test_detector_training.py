@@ -60,6 +60,7 @@ def pictures() -> PictureSet:
                       ['a', 'b', 'c'], [[], [], []], ['1', '2', '3'])
 
 
+@pytest.mark.slow
 def test_trains_resumes_and_exports(pictures: PictureSet, tmp_path: Path) -> None:
     weights = np.full(3, 1 / 3)
     for steps in (2, 3):

@@ -108,6 +108,7 @@ def test_from_faithful_to_crisp(decoder: SemanticDecoder) -> None:
     assert np.abs(crisp - plain).mean() > 1
 
 
+@pytest.mark.slow
 def test_what_lost_little_is_not_made_anew(decoder: SemanticDecoder) -> None:
     """By default: a flat picture, which is sent at full size, however few bytes it takes."""
     encoder = SemanticEncoder('hevc')
@@ -129,6 +130,7 @@ def test_another_model_is_refused(decoder: SemanticDecoder) -> None:
         decoder.decode(data)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('max_bytes', [-5, 0, 16, 17])
 @pytest.mark.parametrize('temporal', [False, True])
 def test_too_small_a_budget_names_the_smallest(encoder: SemanticEncoder, max_bytes: int,
@@ -163,6 +165,7 @@ def test_bad_arguments_are_refused(decoder: SemanticDecoder) -> None:
             decoder.decode(packet(SemanticEncoder('hevc')), steps=steps)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('size', [(16, 16), (17, 33), (120, 160), (1080, 1920)])
 def test_any_size_comes_back(encoder: SemanticEncoder, decoder: SemanticDecoder,
                              size: tuple[int, int]) -> None:
@@ -278,6 +281,7 @@ def stills(data_root: Path) -> list[Path]:
     return sorted((data_root / 'val').glob('*/*.jpg'))
 
 
+@pytest.mark.slow
 def test_budgets_hold_on_validation_stills(automatic: SemanticEncoder, data_root: Path) -> None:
     for i, path in enumerate(stills(data_root)[::5]):
         picture = np.asarray(Image.open(path).convert('RGB'))

@@ -145,6 +145,7 @@ def converted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return source, folder / 'out'
 
 
+@pytest.mark.slow
 def test_converted_bags_hold_the_originals(converted: tuple[Path, Path]) -> None:
     names = [name for name, _ in CAMERAS]
     with Bag(converted[0]) as source, Bag(converted[1]) as target:
@@ -153,6 +154,7 @@ def test_converted_bags_hold_the_originals(converted: tuple[Path, Path]) -> None
     assert new == old
 
 
+@pytest.mark.slow
 def test_converted_bags_hold_what_the_base_station_shows(converted: tuple[Path, Path]) -> None:
     from gsc_ros.codec.bitstream import unpack
     kinds = {'/left/image_raw/gsc': bag_types.FRAME, '/base/left/decoded/image_raw': IMAGE,

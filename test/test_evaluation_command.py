@@ -101,6 +101,7 @@ def test_nothing_readable_is_an_error(tmp_path: Path) -> None:
             tmp_path / 'r')
 
 
+@pytest.mark.slow
 def test_a_terminated_run_leaves_no_process(street: Path, tmp_path: Path) -> None:
     for i in range(2, 60):
         cv2.imwrite(str(street / f'{i}.png'), picture(i, 480, 640)[..., ::-1])

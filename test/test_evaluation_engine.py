@@ -163,6 +163,7 @@ def test_foreign_rows_are_refused(tmp_path: Path) -> None:
         list(read_rows(tmp_path))
 
 
+@pytest.mark.slow
 def test_what_cannot_be_read_is_told_and_the_rest_measured(folder: Path, tmp_path: Path) -> None:
     (folder / '2.png').write_bytes(b'no picture')
     bag = make_bag(tmp_path / 'drive', count=200, period_ns=SECOND_NS)
@@ -205,6 +206,7 @@ def peak_of(count: int, folder: Path) -> int:
         tracemalloc.stop()
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_bag(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
                                            ) -> None:
     monkeypatch.setattr(Stopping, 'submit', forgetful)

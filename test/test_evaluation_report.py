@@ -116,6 +116,7 @@ def test_a_track_without_ours_or_with_only_ours() -> None:
         assert markdown(summarise(rows)).startswith('# Evaluation')
 
 
+@pytest.mark.slow
 def test_files_agree(folder: Path) -> None:
     summary = json.loads((folder / 'summary.json').read_text())
     with (folder / 'summary.csv').open() as stream:

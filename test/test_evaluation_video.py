@@ -58,6 +58,7 @@ def test_keeps_the_ceiling_and_uses_it(name: str, frames: list[np.ndarray]) -> N
     assert np.mean([psnr(a, b) for a, b in zip(clip.decoded, frames, strict=True)]) > 20
 
 
+@pytest.mark.slow
 def test_more_rate_is_never_worse(frames: list[np.ndarray]) -> None:
     few, many = (np.mean([psnr(a, b) for a, b in zip(
         code_clip('h264', frames, FPS, kbps).decoded, frames, strict=True)]) for kbps in (8, 64))
@@ -100,6 +101,7 @@ def scheduling() -> tuple[int, int, int]:
     return os.sched_getscheduler(0), policy.value, priority.value
 
 
+@pytest.mark.slow
 def test_the_judge_chooses(frames: list[np.ndarray]) -> None:
     """A judge that wants size rather than fidelity gets the coarsest grid point."""
     calls = []

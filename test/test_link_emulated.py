@@ -158,6 +158,7 @@ def results() -> Iterator[dict[str, tuple[Scene, Outcome, Pair]]]:
                for scene, pair in zip(SCENES, pairs.values(), strict=True)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', [scene.name for scene in SCENES])
 def test_scene(results, name):
     """What must hold on a link does, and every byte of every picture is right."""

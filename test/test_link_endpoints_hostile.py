@@ -4,6 +4,7 @@ from __future__ import annotations
 from gsc_ros.link.session.robot import RobotEndpoint
 from gsc_ros.link.wire.datagrams import RequestKind
 from link_simulation import channel, KEY, settings, Simulation
+import pytest
 
 
 def test_forged_replayed_and_altered_datagrams_are_counted_and_dropped() -> None:
@@ -71,6 +72,7 @@ def footprint(value: object, seen: set[int] | None = None) -> int:
     return 1 + sum(footprint(one, seen) for one in inside)
 
 
+@pytest.mark.slow
 def test_memory_stays_bounded_over_a_hundred_thousand_datagrams() -> None:
     sim = Simulation(*[settings(mtu=64, bytes_per_second=10**7)] * 2,
                      channel(0.1, jitter_s=0.005, loss=0.02, doubled=0.1), streams=range(20))

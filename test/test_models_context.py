@@ -85,6 +85,7 @@ def test_garbage_gives_symbols_or_a_typed_error() -> None:
         assert np.abs(block).max() <= SYMBOL_LIMIT
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('threads', ['1', '2'])
 def test_another_process_with_other_threads_decodes_the_same(threads: str) -> None:
     block = symbols(9, 11)

@@ -35,6 +35,7 @@ def test_symbols_are_the_golden_ones() -> None:
     assert expected['spread'][0] < 0 < expected['spread'][1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('threads', ['1', '2'])
 def test_a_second_process_agrees(threads: str) -> None:
     expected = json.loads(GOLDEN.with_suffix('.json').read_text())
