@@ -7,8 +7,10 @@ from pathlib import Path
 import re
 
 import av
+from demo_bag import DemoBag, packet, SECOND
 from gsc_ros import cli
 from gsc_ros.codec.errors import CheckpointError
+from gsc_ros.demo import session
 from gsc_ros.demo.recording import BAG_FOLDER, VIEWS
 from gsc_ros.demo.session import DemoError, DemoOptions, run_demo
 from gsc_ros.runtime.processes import ProcessGroup
@@ -100,6 +102,20 @@ def test_nothing_arrives_is_an_error_with_the_logs(tmp_path: Path,
     with pytest.raises(DemoError, match='gsc_') as caught:
         run_demo(options('topic:/nobody/image_raw', tmp_path / 'out', startup_s=3.0))
     assert 'gsc_encoder' in str(caught.value)
+
+
+def test_ctrl_c_ends_the_run_and_not_the_page(video: Path, tmp_path: Path,
+                                              monkeypatch: pytest.MonkeyPatch) -> None:
+    def watch(options: DemoOptions, *_: object) -> None:
+        with DemoBag(options.output) as bag:
+            bag.whole(SECOND, packet(), 40)
+        raise KeyboardInterrupt
+    monkeypatch.setattr(session, 'node_specs', lambda options: [])
+    monkeypatch.setattr(session, 'player_spec', lambda options: [])
+    monkeypatch.setattr(session, '_watch', watch)
+    stats = run_demo(options(str(video), tmp_path))
+    assert stats['pictures_decoded'] == 1
+    assert (tmp_path / 'index.html').is_file()
 
 
 def run_player(params: dict[str, object], folder: Path) -> tuple[int | None, str]:
