@@ -19,8 +19,8 @@ from typing import Any
 from gsc_msgs.msg import SemanticFrame
 from gsc_ros.link.line_settings import LineSettings
 from gsc_ros.link.radio import Radio, UdpEnds
-from gsc_ros.media.images import image_from_picture
 from gsc_ros.media.sources import open_source
+from gsc_ros.nodes.messages import image_from_picture
 from gsc_ros.nodes.qos import output_qos
 from gsc_ros.runtime.processes import FASTDDS_TRANSPORTS, ProcessGroup
 from gsc_ros.runtime.specs import NodeSpec

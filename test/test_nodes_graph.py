@@ -21,7 +21,8 @@ except ImportError:
     pytest.skip('gsc_msgs is not built', allow_module_level=True)
 
 from diagnostic_msgs.msg import DiagnosticArray
-from gsc_ros.media.images import image_from_picture, picture_from_image
+from gsc_ros.media.images import picture_from_image
+from gsc_ros.nodes.messages import image_from_picture
 from gsc_ros.nodes.qos import latched_qos, output_qos
 from gsc_ros.runtime.processes import FASTDDS_TRANSPORTS, node_environment, ProcessGroup
 from gsc_ros.runtime.sides import free_ports, loopback_specs, RadioSettings, robot_specs

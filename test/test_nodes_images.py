@@ -163,7 +163,8 @@ def test_shrink_keeps_aspect_and_small_pictures():
 def test_round_trip_through_messages():
     """Header and pixels of our own messages."""
     msgs = pytest.importorskip('std_msgs.msg')
-    from gsc_ros.media.images import compressed_from_picture, image_from_picture
+    pytest.importorskip('gsc_msgs.msg')
+    from gsc_ros.nodes.messages import compressed_from_picture, image_from_picture
 
     header = msgs.Header(frame_id='optical')
     header.stamp.sec = 12

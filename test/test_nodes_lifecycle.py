@@ -25,7 +25,7 @@ from gsc_ros.codec.bitstream import CoderId, pack, Packet, unpack
 from gsc_ros.codec.errors import BudgetError
 from gsc_ros.codec.objects import SceneObject
 from gsc_ros.codec.references import MissingReferenceError, SenderReferences
-from gsc_ros.media.images import compressed_from_picture, image_from_picture, picture_from_image
+from gsc_ros.media.images import picture_from_image
 from gsc_ros.media.overlay import draw_objects
 from gsc_ros.nodes import decoder_node
 from gsc_ros.nodes.decoder_node import DecoderNode
@@ -34,6 +34,7 @@ from gsc_ros.nodes.encoder_node import EncoderNode
 from gsc_ros.nodes.lifecycle import run_node
 from gsc_ros.nodes.link_node import LinkNode
 from gsc_ros.nodes.link_robot_node import LinkRobotNode
+from gsc_ros.nodes.messages import compressed_from_picture, image_from_picture
 from gsc_ros.nodes.qos import output_qos
 from gsc_ros.parameters.tables import TABLES
 from rclpy.executors import SingleThreadedExecutor

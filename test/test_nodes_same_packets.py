@@ -25,8 +25,8 @@ from gsc_ros.evaluation.codec_names import parse_codec
 from gsc_ros.evaluation.live import LiveSettings, rehearse_clip
 from gsc_ros.evaluation.our_codecs import OurCodecs
 from gsc_ros.link.feedback import Feedback
-from gsc_ros.media.images import image_from_picture
 from gsc_ros.nodes.encoder_node import EncoderNode
+from gsc_ros.nodes.messages import image_from_picture
 from gsc_ros.sender import Sender
 from rclpy.parameter import Parameter
 from std_msgs.msg import Header

@@ -1,13 +1,13 @@
 """
-sensor_msgs/Image and CompressedImage to RGB pictures and back.
+sensor_msgs/Image and CompressedImage to RGB pictures.
 
 Plain numpy and OpenCV, so that it works without cv_bridge. A picture is numpy uint8 (H, W, 3) RGB.
-Functions take any object with the message's fields and import no ROS, except those that make a
-message.
+Functions take any object with the message's fields, from rclpy or from a bag;
+``gsc_ros.nodes.messages`` makes messages.
 """
 from __future__ import annotations
 
-from typing import Any, TYPE_CHECKING
+from typing import Any, Protocol
 
 import cv2
 from gsc_ros.codec.bitstream import MAX_SIDE, MIN_SIDE
@@ -17,14 +17,27 @@ from gsc_ros.media.files import decode_file, MAX_PIXELS
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from sensor_msgs.msg import CompressedImage, Image
-    from std_msgs.msg import Header
-
-__all__ = ['check_picture', 'compressed_from_picture', 'image_from_picture', 'Picture',
-           'picture_from_compressed', 'picture_from_image', 'shrink_to_width']
+__all__ = ['Picture', 'picture_from_compressed', 'picture_from_image', 'shrink_to_width']
 # What may be read; what is to be coded must be shrunk to MAX_SIDE first.
 MAX_READ_SIDE = 16384
+
+
+class ImageMessage(Protocol):
+    """Fields of a sensor_msgs/Image."""
+
+    height: int
+    width: int
+    encoding: str
+    is_bigendian: int
+    step: int
+    data: Any
+
+
+class CompressedMessage(Protocol):
+    """Fields of a sensor_msgs/CompressedImage."""
+
+    format: str
+    data: Any
 
 
 def _check_side(name: str, value: Any, most: int, even: bool = False) -> None:
@@ -34,7 +47,7 @@ def _check_side(name: str, value: Any, most: int, even: bool = False) -> None:
         raise InvalidInputError(f'image {name}', value, 'even for this encoding')
 
 
-def picture_from_image(msg: Image | Any) -> Picture:
+def picture_from_image(msg: ImageMessage) -> Picture:
     """
     Convert a sensor_msgs/Image to a picture that owns its memory.
 
@@ -65,7 +78,7 @@ def _data(msg: Any) -> memoryview:
         raise InvalidInputError('image data', type(msg).__name__, 'bytes') from error
 
 
-def _rows(msg: Any, encoding: Encoding) -> NDArray[Any]:
+def _rows(msg: ImageMessage, encoding: Encoding) -> NDArray[Any]:
     """(H, W) or (H, W, channels) of the message's data, without padding, in our byte order."""
     row_bytes = msg.width * encoding.pixel_bytes
     if not isinstance(msg.step, int) or msg.step < row_bytes:
@@ -82,7 +95,7 @@ def _rows(msg: Any, encoding: Encoding) -> NDArray[Any]:
     return rows
 
 
-def picture_from_compressed(msg: CompressedImage | Any) -> Picture:
+def picture_from_compressed(msg: CompressedMessage) -> Picture:
     """
     Decode a sensor_msgs/CompressedImage (JPEG, PNG, WebP, TIFF) as its ``format`` says.
 
@@ -98,42 +111,6 @@ def picture_from_compressed(msg: CompressedImage | Any) -> Picture:
     _check_side('height', pixels.shape[0], MAX_READ_SIDE, bayer)
     _check_side('width', pixels.shape[1], MAX_READ_SIDE, bayer)
     return form.picture(pixels)
-
-
-def check_picture(picture: Picture) -> None:
-    """Raise InvalidInputError unless ``picture`` is uint8 (16..4096, 16..4096, 3)."""
-    if not isinstance(picture, np.ndarray):
-        raise InvalidInputError('picture', type(picture).__name__, 'uint8 (H, W, 3)')
-    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
-        raise InvalidInputError('picture', f'{picture.dtype} {picture.shape}', 'uint8 (H, W, 3)')
-    _check_side('height', picture.shape[0], MAX_SIDE)
-    _check_side('width', picture.shape[1], MAX_SIDE)
-
-
-def image_from_picture(picture: Picture, header: Header) -> Image:
-    """Make an rgb8 sensor_msgs/Image; stamp and frame_id are those of ``header``."""
-    from sensor_msgs.msg import Image
-
-    check_picture(picture)
-    height, width = picture.shape[:2]
-    msg = Image(header=header, height=height, width=width, encoding='rgb8', step=3 * width)
-    # Assigning an array costs 1000 times more: rclpy then checks every element.
-    msg.data = picture.tobytes()
-    return msg
-
-
-def compressed_from_picture(picture: Picture, header: Header, quality: int = 90
-                            ) -> CompressedImage:
-    """Make a JPEG sensor_msgs/CompressedImage of ``quality`` 1..100."""
-    from sensor_msgs.msg import CompressedImage
-
-    check_picture(picture)
-    if not 1 <= quality <= 100:
-        raise InvalidInputError('quality', quality, '1..100')
-    _, data = cv2.imencode('.jpg', cv2.cvtColor(picture, cv2.COLOR_RGB2BGR),
-                           [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return CompressedImage(header=header, format='rgb8; jpeg compressed bgr8',
-                           data=data.tobytes())
 
 
 def shrink_to_width(picture: Picture, max_width: int) -> Picture:

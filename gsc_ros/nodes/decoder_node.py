@@ -10,11 +10,10 @@ import time
 from typing import TYPE_CHECKING
 
 from gsc_msgs.msg import ObjectArray, SemanticFrame, StreamInfo, StreamRequest
-from gsc_ros.media.images import image_from_picture
 from gsc_ros.models.assets import EMBEDDED
 from gsc_ros.nodes.diagnostics import Counters
 from gsc_ros.nodes.lifecycle import GscNode, run_node
-from gsc_ros.nodes.messages import object_array, scale_camera_info, stamp_ns
+from gsc_ros.nodes.messages import image_from_picture, object_array, scale_camera_info, stamp_ns
 from gsc_ros.nodes.qos import input_qos, latched_qos, output_qos
 from gsc_ros.parameters import topics
 from gsc_ros.parameters.tables import DECODER

@@ -9,11 +9,16 @@ from typing import TYPE_CHECKING
 
 from gsc_msgs.msg import ObjectArray
 from gsc_ros.codec.errors import GscError
-from gsc_ros.media.images import image_from_picture, picture_from_image
+from gsc_ros.media.images import picture_from_image
 from gsc_ros.media.overlay import draw_objects
 from gsc_ros.nodes.diagnostics import Counters
 from gsc_ros.nodes.lifecycle import GscNode, run_node
-from gsc_ros.nodes.messages import DETECTION_ARRAY, detection_array, object_array
+from gsc_ros.nodes.messages import (
+    DETECTION_ARRAY,
+    detection_array,
+    image_from_picture,
+    object_array,
+)
 from gsc_ros.nodes.qos import input_qos, output_qos
 from gsc_ros.parameters import topics
 from gsc_ros.parameters.tables import DETECTOR

@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from gsc_ros.codec.errors import InvalidInputError
-from gsc_ros.media.images import compressed_from_picture, image_from_picture, shrink_to_width
+from gsc_ros.media.images import shrink_to_width
 from gsc_ros.media.sources import (
     DEFAULT_FOLDER_RATE,
     open_source,
@@ -18,7 +18,7 @@ from gsc_ros.media.sources import (
 )
 from gsc_ros.nodes.diagnostics import Counters
 from gsc_ros.nodes.lifecycle import GscNode, run_node
-from gsc_ros.nodes.messages import scale_camera_info
+from gsc_ros.nodes.messages import compressed_from_picture, image_from_picture, scale_camera_info
 from gsc_ros.nodes.qos import output_qos
 from gsc_ros.parameters import topics
 from gsc_ros.parameters.player import PLAYER

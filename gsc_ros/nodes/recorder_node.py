@@ -22,10 +22,11 @@ from gsc_ros.demo.recording import (
 )
 from gsc_ros.media.bag_reader import header_stamp_ns
 from gsc_ros.media.bag_types import COMPRESSED, FRAME, IMAGE, OBJECTS
-from gsc_ros.media.images import image_from_picture, picture_from_compressed
+from gsc_ros.media.images import picture_from_compressed
 from gsc_ros.media.message_bag import MessageBag
 from gsc_ros.nodes.diagnostics import Counters
 from gsc_ros.nodes.lifecycle import GscNode, run_node
+from gsc_ros.nodes.messages import image_from_picture
 from gsc_ros.nodes.qos import input_qos, output_qos
 from gsc_ros.parameters.player import RECORDER
 from rclpy.publisher import Publisher
