@@ -10,6 +10,7 @@ import shutil
 import sys
 from typing import Any
 
+from gsc_ros import coders
 from gsc_ros.codec.errors import InvalidInputError
 from gsc_ros.commands.files import check_number, print_error
 from gsc_ros.media.bag_reader import DamagedBagError
@@ -31,7 +32,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
                              '(default %(default)g)')
     parser.add_argument('--topics', default='', metavar='TOPIC,...',
                         help='cameras to send (default: all)')
-    parser.add_argument('--coder', choices=('auto', 'learned', 'hevc'), default='auto')
+    parser.add_argument('--coder', choices=coders.NAMES, default=coders.AUTO)
     parser.add_argument('--max-rate', type=float, default=default.live.max_rate, metavar='R',
                         help='most pictures per second of a camera (default %(default)g)')
     parser.add_argument('--rtt', type=float, default=default.live.rtt_s, metavar='S',

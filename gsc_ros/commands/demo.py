@@ -5,6 +5,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from gsc_ros import coders
 from gsc_ros.link.line_settings import add_line_arguments
 
 
@@ -26,7 +27,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
                         help='how long, from the first picture seen (default %(default)g)')
     parser.add_argument('--output', type=Path, default=Path('demo_out'), metavar='DIR',
                         help='for page, film, figures and bag (default %(default)s)')
-    parser.add_argument('--coder', choices=('auto', 'learned', 'hevc'), default='auto')
+    parser.add_argument('--coder', choices=coders.NAMES, default=coders.AUTO)
     parser.add_argument('--max-bytes', type=int, metavar='N', help='most bytes of one picture')
     parser.add_argument('--rate', type=float, default=5.0, metavar='R',
                         help='pictures per second of the camera (default %(default)g)')

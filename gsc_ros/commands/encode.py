@@ -7,6 +7,7 @@ from pathlib import Path
 import sys
 from typing import TYPE_CHECKING
 
+from gsc_ros import coders
 from gsc_ros.codec.bitstream import MAX_SIDE, MIN_SIDE
 from gsc_ros.codec.errors import GscError, InvalidInputError
 from gsc_ros.codec.regions import Focus, STRENGTH, STRONGEST
@@ -41,7 +42,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument('--focus', type=float, default=STRENGTH, metavar='PIXELS',
                         help='how far all but the objects is smoothed in their favour, in pixels '
                              'of the coded picture (default: %(default)s)')
-    parser.add_argument('--coder', choices=('auto', 'learned', 'hevc'), default='auto')
+    parser.add_argument('--coder', choices=coders.NAMES, default=coders.AUTO)
     parser.add_argument('--detector', default='yolo26n.pt',
                         help='YOLO file or name that finds the objects (default: %(default)s)')
     parser.add_argument('--captioner', default='scene',

@@ -17,9 +17,6 @@ if TYPE_CHECKING:
 
 DEFAULT_BPP = (0.005, 0.01, 0.02, 0.04)
 DEFAULT_KBPS = (2.0, 8.0, 32.0)
-DEFAULT_CODECS = ('gsc', 'gsc-plain', 'jpeg', 'webp', 'avif', 'x265', 'h264', 'h265', 'av1')
-_NAMES = 'ours: gsc[-auto|-learned|-hevc][-notext][-nofocus][-plain|-generated|-stepsN]; ' \
-         'of pictures: jpeg, webp, avif, x265; of streams: h264, h265, av1'
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
@@ -38,7 +35,9 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 
 
 def _add_what(parser: argparse.ArgumentParser) -> None:
+    from gsc_ros.evaluation.codec_names import DEFAULT_CODECS, OURS_WRITTEN
     from gsc_ros.evaluation.live import LiveSettings
+    from gsc_ros.evaluation.peers.registry import STILLS, VIDEOS
     parser.add_argument('--bpp', metavar='B,...',
                         help='bits per pixel of single pictures (default '
                              f'{_joined(DEFAULT_BPP)}); without --kbps for streams too')
@@ -47,7 +46,8 @@ def _add_what(parser: argparse.ArgumentParser) -> None:
                              f'{_joined(DEFAULT_KBPS)}); without --bpp folders of pictures are '
                              'played as streams too')
     parser.add_argument('--codecs', default=','.join(DEFAULT_CODECS), metavar='NAME,...',
-                        help=f'(default %(default)s) {_NAMES}')
+                        help=f'(default %(default)s) ours: {OURS_WRITTEN}; of pictures: '
+                             f'{", ".join(STILLS)}; of streams: {", ".join(VIDEOS)}')
     parser.add_argument('--topics', default='', metavar='TOPIC,...',
                         help='of the bags (default: every camera)')
     parser.add_argument('--sets', default='', metavar='NAME,...',

@@ -12,7 +12,7 @@ import re
 
 from gsc_ros import coders
 from gsc_ros.codec.errors import InvalidInputError
-from gsc_ros.evaluation.peers.registry import PEERS
+from gsc_ros.evaluation.peers.registry import BY_DEFAULT, PEERS
 from gsc_ros.receiver import View
 
 DEFAULT, PLAIN, GENERATED = 'default', 'plain', 'generated'
@@ -20,6 +20,7 @@ _CODERS = '|'.join(coders.NAMES)
 _OURS = re.compile(rf'gsc(?:-({_CODERS}))?(-notext)?(-nofocus)?'
                    r'(?:-(plain|generated)|-steps(\d+))?')
 OURS_WRITTEN = f'gsc[-{_CODERS.replace("|", "|-")}][-notext][-nofocus][-plain|-generated|-stepsN]'
+DEFAULT_CODECS = ('gsc', 'gsc-plain', *BY_DEFAULT)
 
 
 @dataclass(frozen=True)
