@@ -7,12 +7,11 @@ from gsc_ros.codec.errors import InvalidInputError
 from gsc_ros.link.session.ciphering import (
     BaseSession,
     MOST_ANSWERED,
-    NotReadyError,
     RobotSession,
-    UnknownSessionError,
 )
 from gsc_ros.link.session.plain import PlainSession
 from gsc_ros.link.session.replay import ahead, NumberWindow, WINDOW
+from gsc_ros.link.session.sealed import NotReadyError, UnknownSessionError
 from gsc_ros.link.wire import crypto
 from gsc_ros.link.wire.crypto import AuthError, Cipher, Keys, ReplayError, Word
 from gsc_ros.link.wire.datagrams import Head, Kind, LinkError, plain_overhead

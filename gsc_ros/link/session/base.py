@@ -2,12 +2,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 
-from gsc_ros.budget.window import WindowCeiling
 from gsc_ros.codec.errors import PacketError
 from gsc_ros.link.rate.arrivals import MS_NS, RateMeter
-from gsc_ros.link.session.ciphering import BaseSession, UnknownSessionError
+from gsc_ros.link.session.ciphering import BaseSession
 from gsc_ros.link.session.events import (
     BaseEvent,
     Expired,
@@ -18,11 +16,13 @@ from gsc_ros.link.session.events import (
     TwoRobots,
 )
 from gsc_ros.link.session.greeting import Greeting
+from gsc_ros.link.session.outbox import Outbox
 from gsc_ros.link.session.plain import PlainSession
 from gsc_ros.link.session.reporter import Reporter
 from gsc_ros.link.session.requests import Requests
 from gsc_ros.link.session.runs import Heard, Runs
-from gsc_ros.link.settings import LinkSettings, LinkState, PARTS
+from gsc_ros.link.session.sealed import UnknownSessionError
+from gsc_ros.link.settings import LinkSettings, LinkState
 from gsc_ros.link.wire.blobs import read_facts, read_picture, StreamFacts
 from gsc_ros.link.wire.crypto import ReplayError
 from gsc_ros.link.wire.datagrams import (
@@ -37,7 +37,6 @@ from gsc_ros.link.wire.datagrams import (
     read_part,
     Request,
     VERSION,
-    write_request,
 )
 from gsc_ros.link.wire.fragments import Reassembly
 from gsc_ros.units import SECOND_NS
@@ -46,19 +45,8 @@ __all__ = ['BaseEndpoint', 'BaseEvent', 'Facts', 'Picture', 'Restarted', 'Stream
 
 # Facts that are missing are asked for no more often than this.
 ASK_PERIOD_NS = 3 * SECOND_NS
-# Reports about nothing, while no robot is heard, are rarer.
-IDLE_PERIODS = 4
-# Reports come as often as keeps all their bytes within this share of the ceiling.
-REPORT_SHARE = 0.75
 # The same trouble is told again after so long.
 TELL_PERIOD_NS = 10 * SECOND_NS
-
-
-@dataclass(frozen=True)
-class _Outgoing:
-    kind: Kind
-    body: bytes
-    request_id: int = 0
 
 
 class BaseEndpoint:
@@ -87,19 +75,16 @@ class BaseEndpoint:
             boot, settings.largest_datagram - self._session.overhead(Kind.REPORT))
         self._goodput = RateMeter()
         self._requests = Requests(boot)
-        self._ceiling = WindowCeiling(settings.bytes_per_second)
         self._heard_ns: int | None = None
-        self._report_bytes = 0   # on the wire, of the last one
-        self._request_left = False  # a request left since the last report
         self._told_ns: dict[type[BaseEvent], int] = {}
         self._untold: list[BaseEvent] = []
         self._asked_ns: dict[int, int] = {}
-        self._next_ns: int | None = 0
         self.counters: Counter[str] = Counter(
             datagrams_sent=0, sent_bytes=0, datagrams_received=0, received_bytes=0,
             pictures=0, duplicates=0, auth_failed=0, replayed=0, malformed=0, other_version=0,
             two_robots=0)
-        self.bytes_by_part = dict.fromkeys(PARTS, 0)
+        self._outbox = Outbox(settings, self._session, self._reporter, self._requests,
+                              self.counters)
 
     def request(self, request: Request, now_ns: int) -> None:
         """
@@ -108,11 +93,11 @@ class BaseEndpoint:
         :raises TooManyRequestsError: when 32 wait already.
         """
         self._requests.add(request, now_ns)
-        self._next_ns = 0
+        self._outbox.next_ns = 0
 
     def receive(self, datagram: bytes, now_ns: int) -> list[BaseEvent]:
         """Take a datagram; what cannot be read is counted and dropped."""
-        self._next_ns = 0
+        self._outbox.next_ns = 0
         try:
             events = self._take(datagram, now_ns)
         except PacketError as error:
@@ -136,13 +121,7 @@ class BaseEndpoint:
         was not asked for.
         """
         datagram = self._greeting.take() if self._greeting else None
-        if datagram is None:
-            return []
-        size = len(datagram) + self._settings.overhead_bytes
-        if self._ceiling.wait_ns(size, now_ns) > 0:
-            return []
-        self._account(size, 0, now_ns)
-        return [datagram]
+        return self._outbox.pass_on(datagram, now_ns) if datagram else []
 
     def _refused(self, error: PacketError, now_ns: int) -> None:
         if isinstance(error, UnknownSessionError) and self._greeting:
@@ -271,83 +250,11 @@ class BaseEndpoint:
 
     def poll(self, now_ns: int) -> list[bytes]:
         """Return the datagrams to send now: an answer to a robot, requests, the report."""
-        datagrams = self.answers(now_ns)
-        self._requests.expire(now_ns)
-        self._next_ns = None
-        while (outgoing := self._upcoming(now_ns)) is not None:
-            wait_ns = self._ceiling.wait_ns(self._wire_bytes(outgoing), now_ns)
-            if wait_ns > 0:
-                self._wake(now_ns + wait_ns)
-                return datagrams
-            datagrams.append(self._send(outgoing, now_ns))
-        return datagrams
+        return self.answers(now_ns) + self._outbox.poll(now_ns, live=self._live(now_ns))
 
     def next_ns(self) -> int | None:
         """Return when to poll again at the latest; in the past: now."""
-        return self._next_ns
-
-    def _upcoming(self, now_ns: int) -> _Outgoing | None:
-        """Choose what leaves next, requests first; note when something will."""
-        if not self._session.ready:
-            self._wake(self._requests.next_ns(sendable=False))
-            return None
-        report_due = self._due(self._reporter.reported_ns, self._report_period(now_ns), now_ns)
-        # Many requests must not keep reports back: a report that is due follows each.
-        request = None if report_due and self._request_left else self._request(now_ns)
-        if request is not None:
-            return request
-        if report_due:
-            return _Outgoing(Kind.REPORT, self._reporter.report(now_ns))
-        self._wake(self._requests.next_ns(sendable=self._reporter.arrivals.newest is not None))
-        return None
-
-    def _request(self, now_ns: int) -> _Outgoing | None:
-        newest = self._reporter.arrivals.newest
-        if newest is None:
-            return None  # the robot could not tell how old the request is
-        body = self._requests.due(newest, now_ns)
-        return _Outgoing(Kind.REQUEST, write_request(body), body.id) if body else None
-
-    def _due(self, last_ns: int | None, period_ns: int, now_ns: int) -> bool:
-        if last_ns is None or now_ns - last_ns >= period_ns:
-            return True
-        self._wake(last_ns + period_ns)
-        return False
-
-    def _wake(self, at_ns: int | None) -> None:
-        if at_ns is not None:
-            self._next_ns = at_ns if self._next_ns is None else min(self._next_ns, at_ns)
-
-    def _report_period(self, now_ns: int) -> int:
-        """Time between two reports: longer where they are a large part of the ceiling."""
-        share = REPORT_SHARE * self._settings.bytes_per_second
-        period_ns = max(self._settings.report_period_ns,
-                        int(self._report_bytes / share * SECOND_NS))
-        return period_ns if self._live(now_ns) else IDLE_PERIODS * period_ns
-
-    def _wire_bytes(self, outgoing: _Outgoing) -> int:
-        return (self._session.overhead(outgoing.kind) + len(outgoing.body)
-                + self._settings.overhead_bytes)
-
-    def _send(self, outgoing: _Outgoing, now_ns: int) -> bytes:
-        _, datagram = self._session.seal(Head(outgoing.kind), outgoing.body)
-        size = self._wire_bytes(outgoing)
-        self._request_left = outgoing.kind is Kind.REQUEST
-        if self._request_left:
-            self._requests.sent(outgoing.request_id, now_ns)
-        else:
-            self._reporter.reported(now_ns)
-            self._report_bytes = size
-        self._account(size, len(outgoing.body), now_ns)
-        return datagram
-
-    def _account(self, size: int, payload: int, now_ns: int) -> None:
-        """Count a datagram of ``size`` wire bytes that leaves now."""
-        self._ceiling.sent(size, now_ns)
-        self.bytes_by_part['control'] += payload
-        self.bytes_by_part['overhead'] += size - payload
-        self.counters['datagrams_sent'] += 1
-        self.counters['sent_bytes'] += size
+        return self._outbox.next_ns
 
     def status(self, now_ns: int) -> LinkState:
         """Return what this side knows about the link."""
@@ -362,4 +269,4 @@ class BaseEndpoint:
             goodput=self._goodput.rate(now_ns), loss=self._reporter.loss.value,
             round_trip_ns=self._requests.round_trip_ns, queue_bytes=0, queue_ns=0,
             queue_delay_ns=self._reporter.arrivals.queue_delay_ns, counters=counters,
-            bytes_by_part=dict(self.bytes_by_part))
+            bytes_by_part=dict(self._outbox.bytes_by_part))

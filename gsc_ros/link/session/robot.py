@@ -8,6 +8,7 @@ from gsc_ros.codec.errors import PacketError
 from gsc_ros.codec.sequence import SEQUENCES
 from gsc_ros.link.rate.arrivals import MS_NS, RateMeter, sent_ms
 from gsc_ros.link.rate.sendrate import SendRate
+from gsc_ros.link.session.calling import Calling
 from gsc_ros.link.session.ciphering import RobotSession
 from gsc_ros.link.session.events import (
     Acked,
@@ -41,12 +42,6 @@ from gsc_ros.units import SECOND_NS
 
 __all__ = ['Acked', 'RefreshNeeded', 'Requested', 'RobotEndpoint', 'RobotEvent', 'StreamFacts']
 
-# Without a session, or asked for it, a robot says HELLO so often; with one it does more rarely,
-# while it hears nothing.
-HELLO_PERIOD_NS = SECOND_NS
-HELLO_SILENT_NS = 4 * SECOND_NS
-# An answer that took longer followed lost calls, and is no measure of a round trip.
-LONGEST_ANSWER_NS = 15 * SECOND_NS
 # Whoever has nothing to send gives a sign of life, so that the base station knows.
 ALIVE_PERIOD_NS = 2 * SECOND_NS
 TELL_PERIOD_NS = 10 * SECOND_NS
@@ -81,12 +76,8 @@ class RobotEndpoint:
         self._handled = Handled()
         self._rate = SendRate(settings)
         self._base_boot: int | None = None
-        self._heard_ns: int | None = None
         self._spoke_ns: int | None = None
-        self._hello_ns: int | None = None
-        self._called_ns: int | None = None  # when HELLO was said first for the next session
-        self._answered_after_ns = 0
-        self._period_ns = self._interval_ns = 0  # of reports: as told, and between the last two
+        self._calling = Calling(settings.silence_ns)
         self._told_ns: int | None = None
         self._next_ns: int | None = 0
         self._goodput = RateMeter()
@@ -132,7 +123,7 @@ class RobotEndpoint:
         except PacketError as error:
             self.counters[getattr(error, 'counter', LinkError.counter)] += 1
             return self._refused(error, now_ns)
-        self._heard_ns = now_ns
+        self._calling.heard(now_ns)
         self.counters['datagrams_received'] += 1
         self.counters['received_bytes'] += len(datagram) + self._settings.overhead_bytes
         return events
@@ -164,10 +155,7 @@ class RobotEndpoint:
     def _on_session(self, session: RobotSession, now_ns: int) -> list[RobotEvent]:
         """Begin a session: numbers begin again, and the base station may be another run."""
         self._rate.restart()
-        self._period_ns = session.period_ms * MS_NS
-        if self._called_ns is not None:
-            self._answered_after_ns = min(now_ns - self._called_ns, LONGEST_ANSWER_NS)
-            self._called_ns = None
+        self._calling.answered(session.period_ms * MS_NS, now_ns)
         self._spoke_ns = None  # speak at once, so that the base station begins it, too
         assert session.base_run is not None
         return self._on_base(session.base_run % SEQUENCES, now_ns)
@@ -184,7 +172,7 @@ class RobotEndpoint:
     def _on_report(self, report: ReportBody, number: int, now_ns: int) -> list[RobotEvent]:
         if not self._rate.on_report(report, number, now_ns):
             return []
-        self._interval_ns = report.interval_ms * MS_NS
+        self._calling.reported(report.interval_ms * MS_NS)
         events = self._on_base(report.boot, now_ns)
         for ack in report.acks:
             for sequence, size in self._streams.acknowledged(ack):
@@ -251,23 +239,9 @@ class RobotEndpoint:
 
     def _hello_due(self, now_ns: int) -> bool:
         session = self._session
-        if not isinstance(session, RobotSession):
-            return False
-        if not session.ready or session.hello_wanted:
-            period_ns = HELLO_PERIOD_NS
-        elif not self._connected(now_ns):
-            period_ns = HELLO_SILENT_NS
-        else:
-            return False
-        return self._hello_ns is None or now_ns - self._hello_ns >= period_ns
-
-    def _connected(self, now_ns: int) -> bool:
-        """Tell whether the base station was heard lately, for how often it reports."""
-        silence_ns = max(self._settings.silence_ns, 3 * self._period_ns, 3 * self._interval_ns)
-        # A session that has just begun is silent for a round trip.
-        round_trip_ns = self._rate.round_trip_ns or self._answered_after_ns
-        return (self._heard_ns is not None
-                and now_ns - self._heard_ns < silence_ns + round_trip_ns)
+        return isinstance(session, RobotSession) and self._calling.due(
+            now_ns, wanted=not session.ready or session.hello_wanted,
+            round_trip_ns=self._rate.round_trip_ns)
 
     def _give_up_late(self, now_ns: int) -> None:
         message = self._message
@@ -291,8 +265,7 @@ class RobotEndpoint:
         if outgoing.head.kind is Kind.HELLO:
             assert isinstance(self._session, RobotSession)
             datagram = self._session.hello()
-            self._hello_ns = now_ns
-            self._called_ns = now_ns if self._called_ns is None else self._called_ns
+            self._calling.said(now_ns)
         else:
             number, datagram = self._session.seal(outgoing.head, outgoing.body)
             self._spoke_ns = now_ns
@@ -329,7 +302,6 @@ class RobotEndpoint:
 
     def status(self, now_ns: int) -> LinkState:
         """Return what this side knows about the link."""
-        silent_ns = None if self._heard_ns is None else now_ns - self._heard_ns
         queue_bytes, oldest_ns = self._streams.waiting()
         if self._message:
             queue_bytes += self._message.bytes_left
@@ -338,9 +310,9 @@ class RobotEndpoint:
         counters['dropped_late'] = self._streams.late + counters.pop('dropped_unfinished')
         counters['overtaken'] = self._streams.overtaken
         return LinkState(
-            connected=self._connected(now_ns),
-            silent_ns=silent_ns, rate=self._rate.rate, goodput=self._goodput.rate(now_ns),
-            loss=self._rate.loss.value, round_trip_ns=self._rate.round_trip_ns,
+            connected=self._calling.connected(now_ns, self._rate.round_trip_ns),
+            silent_ns=self._calling.silent_ns(now_ns), rate=self._rate.rate,
+            goodput=self._goodput.rate(now_ns), loss=self._rate.loss.value, round_trip_ns=self._rate.round_trip_ns,
             queue_bytes=queue_bytes, queue_ns=0 if oldest_ns is None else now_ns - oldest_ns,
             queue_delay_ns=self._rate.queue_delay_ns, counters=counters,
             bytes_by_part=dict(self.bytes_by_part))
