@@ -8,7 +8,7 @@ import av
 from bag_maker import IMAGE, make_bag, message, picture, SECOND_NS
 import cv2
 from gsc_ros.codec.errors import InvalidInputError
-from gsc_ros.evaluation.inputs import Pace, Shot
+from gsc_ros.evaluation.inputs import Shot, ShotPace
 from gsc_ros.evaluation.inputs_find import as_streams, find_inputs
 import numpy as np
 import pytest
@@ -85,9 +85,9 @@ def test_bag_shots_carry_header_stamps(tree: Path) -> None:
 
 def test_a_pace_leaves_shots_out(tree: Path) -> None:
     (video,) = find_inputs([tree / 'clips'])
-    assert [s.index for s in video.shots(Pace(5))] == list(range(0, 20, 2))
-    assert [s.index for s in video.shots(Pace(None, 0.5))] == list(range(5))
-    assert [s.index for s in video.shots(Pace(5, 1))] == list(range(0, 10, 2))
+    assert [s.index for s in video.shots(ShotPace(5))] == list(range(0, 20, 2))
+    assert [s.index for s in video.shots(ShotPace(None, 0.5))] == list(range(5))
+    assert [s.index for s in video.shots(ShotPace(5, 1))] == list(range(0, 10, 2))
 
 
 def test_a_folder_may_be_played(tree: Path) -> None:

@@ -8,7 +8,7 @@ from gsc_ros.codec.errors import InvalidInputError, MissingDependencyError
 from gsc_ros.link.line_settings import LineSettings
 from gsc_ros.link.session.base import BaseEndpoint, Facts, Restarted
 from gsc_ros.link.session.requests import MAX_PENDING, TooManyRequestsError
-from gsc_ros.link.session.robot import Acked, RefreshNeeded, Requested, RobotEndpoint
+from gsc_ros.link.session.robot import Acked, RefreshAsked, Requested, RobotEndpoint
 from gsc_ros.link.wire import fec
 from gsc_ros.link.wire.datagrams import RequestKind
 from link_simulation import (
@@ -137,7 +137,7 @@ def test_a_restart_of_the_base_station_costs_one_picture(key: bytes | None, seed
         first_ns = next(at_ns for at_ns, _ in sim.pictures if at_ns >= restarted_ns)
         assert first_ns - restarted_ns <= 1200 * MS  # 1 period, 1 round trip, 1 period
         assert len(late) <= 2
-        assert any(isinstance(event, RefreshNeeded) and at_ns >= restarted_ns
+        assert any(isinstance(event, RefreshAsked) and at_ns >= restarted_ns
                    for at_ns, event in sim.robot_events)
         assert any(isinstance(event, Facts) and at_ns >= restarted_ns
                    for at_ns, event in sim.base_events)
@@ -252,7 +252,7 @@ def test_a_refresh_reaches_every_stream_and_too_old_requests_are_forgotten() -> 
     sim.request(9, RequestKind.REFRESH)  # there is no stream 9
     sim.run(3)
     streams = [event.stream_id for _, event in sim.robot_events
-               if isinstance(event, RefreshNeeded)]
+               if isinstance(event, RefreshAsked)]
     assert sorted(streams) == [0, 7, 7]
     sim.change(channel(loss=1.0))
     for value in range(MAX_PENDING):

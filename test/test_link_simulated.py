@@ -7,7 +7,7 @@ from gsc_ros.codec.errors import InvalidInputError
 from gsc_ros.link.line_settings import LineSettings
 from gsc_ros.link.robot_feedback import RobotFeedback
 from gsc_ros.link.session.control import Control
-from gsc_ros.link.session.events import Acked, RefreshNeeded, Requested
+from gsc_ros.link.session.events import Acked, RefreshAsked, Requested
 from gsc_ros.link.session.robot import StreamFacts
 from gsc_ros.link.simulation import LinkSimulation
 from gsc_ros.link.wire.datagrams import Request, RequestKind
@@ -112,7 +112,7 @@ def test_a_refresh_takes_acknowledgements_back_and_stamps_are_remembered() -> No
     feedback.note(Acked(0, 90))
     feedback.note(Acked(0, 80))
     assert feedback.newest_stamp_ns == 1090
-    feedback.note(RefreshNeeded(0))
+    feedback.note(RefreshAsked(0))
     feedback.note(Acked(0, 91))
     told = feedback.take(0, 1500)
     assert (told.acknowledged, told.refresh) == ((91,), True)

@@ -13,7 +13,7 @@ from gsc_ros.codec.errors import GscError, InvalidInputError
 from gsc_ros.evaluation.candidates import SOURCE
 from gsc_ros.evaluation.codec_names import parse_codec
 from gsc_ros.evaluation.executors import Answer, Executor
-from gsc_ros.evaluation.inputs import Input, Pace, Shot
+from gsc_ros.evaluation.inputs import Input, Shot, ShotPace
 from gsc_ros.evaluation.peers.registry import STILLS, VIDEOS
 from gsc_ros.evaluation.rows import RowStore
 from gsc_ros.evaluation.work import Item, Task, WorkSettings
@@ -123,7 +123,7 @@ def _items(inputs: Sequence[Input], plan: EvaluationPlan, outcome: Outcome) -> I
 def _pictures(item: Input, plan: EvaluationPlan) -> Iterator[Item]:
     """Each picture on its own."""
     tasks = _tasks([c for c in plan.codecs if parse_codec(c) or c in STILLS], plan.bpp)
-    pace = Pace(plan.picture_rate, plan.seconds) if item.stream else Pace()
+    pace = ShotPace(plan.picture_rate, plan.seconds) if item.stream else ShotPace()
     for number, shot in enumerate(item.shots(pace)):
         if item.stream and plan.limit is not None and number >= plan.limit:
             return
@@ -137,7 +137,7 @@ def _tasks(codecs: Sequence[str], rates: Sequence[float]) -> tuple[Task, ...]:
 def _segments(item: Input, plan: EvaluationPlan) -> Iterator[Item]:
     """Take some seconds at a time; what is not as the rest is told when all was taken."""
     tasks = _tasks([c for c in plan.codecs if parse_codec(c) or c in VIDEOS], plan.kbps)
-    shots = Readable(item, item.shots(Pace(plan.fps, plan.seconds)))
+    shots = Readable(item, item.shots(ShotPace(plan.fps, plan.seconds)))
     for number, segment in enumerate(_cut(shots, plan)):
         seconds = (segment[-1].time_ns - segment[0].time_ns) / SECOND_NS
         if number and seconds < plan.judge_s:

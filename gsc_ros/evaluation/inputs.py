@@ -65,7 +65,7 @@ class Shot:
 
 
 @dataclass(frozen=True)
-class Pace:
+class ShotPace:
     """At most ``rate`` shots a second (None: all), of the first ``seconds`` (None: to the end)."""
 
     rate: float | None = None
@@ -75,7 +75,7 @@ class Pace:
 class _Thinner:
     """Says which times a pace leaves."""
 
-    def __init__(self, pace: Pace) -> None:
+    def __init__(self, pace: ShotPace) -> None:
         self._pace, self._due_ns = pace, 0.0
 
     def over(self, time_ns: int) -> bool:
@@ -113,7 +113,7 @@ class Input(Protocol):
         """Whether its pictures follow each other."""
         ...
 
-    def shots(self, pace: Pace = Pace()) -> Iterator[Shot]:
+    def shots(self, pace: ShotPace = ShotPace()) -> Iterator[Shot]:
         """Pictures in the order of their times; an error about the rest comes at the end."""
         ...
 
@@ -146,7 +146,7 @@ class StillInput(_FileInput):
         """File name without its suffix."""
         return self.path.stem
 
-    def shots(self, pace: Pace = Pace()) -> Iterator[Shot]:
+    def shots(self, pace: ShotPace = ShotPace()) -> Iterator[Shot]:
         """Only the picture itself."""
         yield Shot(0, None, 0, 'file', self.path, str(self.path))
 
@@ -167,7 +167,7 @@ class FolderInput:
 
     dataset = name
 
-    def shots(self, pace: Pace = Pace()) -> Iterator[Shot]:
+    def shots(self, pace: ShotPace = ShotPace()) -> Iterator[Shot]:
         """Pictures at the given rate."""
         thinner = _Thinner(pace)
         for i, path in enumerate(self.paths):
@@ -185,7 +185,7 @@ class VideoInput(_FileInput):
     stream = True
     stem = ''
 
-    def shots(self, pace: Pace = Pace()) -> Iterator[Shot]:
+    def shots(self, pace: ShotPace = ShotPace()) -> Iterator[Shot]:
         """Frames, decoded one after the other."""
         thinner = _Thinner(pace)
         first: Frame | None = None
@@ -215,7 +215,7 @@ class BagInput:
 
     name = dataset
 
-    def shots(self, pace: Pace = Pace()) -> Iterator[Shot]:
+    def shots(self, pace: ShotPace = ShotPace()) -> Iterator[Shot]:
         """Messages as they are; pixels are decoded by who needs them."""
         thinner = _Thinner(pace)
         with Bag(self.path) as bag:

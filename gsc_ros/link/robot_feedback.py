@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from gsc_ros.codec.errors import GscError
 from gsc_ros.link.feedback import Feedback, Limits
 from gsc_ros.link.session.control import Control
-from gsc_ros.link.session.events import Acked, RefreshNeeded, Requested, RobotEvent
+from gsc_ros.link.session.events import Acked, RefreshAsked, Requested, RobotEvent
 from gsc_ros.link.settings import LinkSettings
 from gsc_ros.link.wire.blobs import PICTURE_BYTES
 from gsc_ros.link.wire.datagrams import Kind, Request
@@ -83,7 +83,7 @@ class RobotFeedback:
             stamp_ns = self.streams[event.stream_id].acknowledged(event.sequence)
             if stamp_ns is not None:
                 self.newest_stamp_ns = max(stamp_ns, self.newest_stamp_ns or stamp_ns)
-        elif isinstance(event, RefreshNeeded):
+        elif isinstance(event, RefreshAsked):
             self.streams[event.stream_id].refresh()
         elif isinstance(event, Requested):
             return self._obey(event.request)

@@ -22,7 +22,7 @@ from gsc_ros.media.bag_reader import (
 )
 from gsc_ros.media.bag_types import IMAGE
 from gsc_ros.media.files import decode_picture, PICTURE_SUFFIXES, read_picture
-from gsc_ros.media.videos import check_video, Frame, frames, since_first
+from gsc_ros.media.videos import check_video, frames, since_first, VideoFrame
 from gsc_ros.units import SECOND_NS
 import numpy as np
 
@@ -183,7 +183,7 @@ class VideoSource:
         self.name, self._path = path.name, path
 
     def __iter__(self) -> Iterator[TimedPicture]:
-        first: Frame | None = None
+        first: VideoFrame | None = None
         for frame in frames(self._path):
             first = first or frame
             yield TimedPicture(since_first(frame.time_s, first.time_s), frame.read)

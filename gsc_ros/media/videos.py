@@ -32,7 +32,7 @@ class DamagedVideoError(InvalidInputError):
 
 
 @dataclass(frozen=True)
-class Frame:
+class VideoFrame:
     """A frame that is only converted when it is read; ``time_s`` as the file has it."""
 
     time_s: float
@@ -58,7 +58,7 @@ def check_video(path: Path) -> None:
                                 f'({error or "it has none"})') from error
 
 
-def frames(path: Path) -> Iterator[Frame]:
+def frames(path: Path) -> Iterator[VideoFrame]:
     """
     Frames of the first video stream; what cannot be decoded is passed over.
 
@@ -88,7 +88,7 @@ class _Reading:
         self._rate = float(self._stream.average_rate or _DEFAULT_RATE)
         self._failed, self._reason = 0, ''
 
-    def frames(self) -> Iterator[Frame]:
+    def frames(self) -> Iterator[VideoFrame]:
         count, first_s, last_s = 0, 0.0, 0.0
         for frame in self._decoded():
             # raw streams carry no times
@@ -96,7 +96,7 @@ class _Reading:
             first_s = last_s if not count else first_s
             count += 1
             aspect = self._stream.sample_aspect_ratio
-            yield Frame(last_s, frame, Fraction(aspect) if aspect else Fraction(1))
+            yield VideoFrame(last_s, frame, Fraction(aspect) if aspect else Fraction(1))
         self._check_end(count, last_s - first_s)
 
     def _decoded(self) -> Iterator[Any]:

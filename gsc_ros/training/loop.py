@@ -89,7 +89,7 @@ def train(stage: Stage, config: LoopConfig, folder: Path,
 
     :returns: the EMA model. ``folder`` then holds checkpoint.pt, log.jsonl, curves.png, sheets.
     """
-    run = Run(stage, config, folder)
+    run = StageRun(stage, config, folder)
     began = saved = clock()
     batches = _batches(stage, config, run.done)
     bar = tqdm(range(run.done, config.steps), initial=run.done, total=config.steps,
@@ -111,7 +111,7 @@ def train(stage: Stage, config: LoopConfig, folder: Path,
     return run.average
 
 
-class Run:
+class StageRun:
     """A stage under way: networks, their average, optimiser and the folder that it is kept in."""
 
     def __init__(self, stage: Stage, config: LoopConfig, folder: Path) -> None:

@@ -16,7 +16,7 @@ class Acked:
 
 
 @dataclass(frozen=True)
-class RefreshNeeded:
+class RefreshAsked:
     """The base station holds no picture of this stream, or asks for one that stands alone."""
 
     stream_id: int
@@ -41,7 +41,7 @@ class OtherVersion:
                 f'{self.ours}: install the same gsc_ros version on robot and base station')
 
 
-RobotEvent = Acked | RefreshNeeded | Requested | OtherVersion
+RobotEvent = Acked | RefreshAsked | Requested | OtherVersion
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,13 @@ from gsc_ros.link.session.ciphering import RobotSession
 from gsc_ros.link.session.events import (
     Acked,
     OtherVersion,
-    RefreshNeeded,
+    RefreshAsked,
     Requested,
     RobotEvent,
 )
 from gsc_ros.link.session.plain import PlainSession
 from gsc_ros.link.session.requests import Handled, MAX_AGE_NS
-from gsc_ros.link.session.streams import INFO_SHARE, Message, Streams
+from gsc_ros.link.session.streams import INFO_SHARE, OutgoingMessage, Streams
 from gsc_ros.link.settings import LinkSettings, LinkState, PARTS
 from gsc_ros.link.wire.blobs import StreamFacts
 from gsc_ros.link.wire.crypto import HELLO_BYTES
@@ -40,7 +40,7 @@ from gsc_ros.link.wire.datagrams import (
 from gsc_ros.link.wire.reports import read_report, ReportBody
 from gsc_ros.units import SECOND_NS
 
-__all__ = ['Acked', 'RefreshNeeded', 'Requested', 'RobotEndpoint', 'RobotEvent', 'StreamFacts']
+__all__ = ['Acked', 'RefreshAsked', 'Requested', 'RobotEndpoint', 'RobotEvent', 'StreamFacts']
 
 # Whoever has nothing to send gives a sign of life, so that the base station knows.
 ALIVE_PERIOD_NS = 2 * SECOND_NS
@@ -55,7 +55,7 @@ class _Outgoing:
 
     head: Head
     body: bytes
-    message: Message | None = None
+    message: OutgoingMessage | None = None
 
 
 class RobotEndpoint:
@@ -71,7 +71,7 @@ class RobotEndpoint:
         self._session: PlainSession | RobotSession = (
             PlainSession(boot) if settings.key is None else RobotSession(settings.key, boot))
         self._streams = Streams(settings, boot % (1 << 32))
-        self._message: Message | None = None
+        self._message: OutgoingMessage | None = None
         self._done: deque[int] = deque(maxlen=MAX_DONE)
         self._handled = Handled()
         self._rate = SendRate(settings)
@@ -167,7 +167,7 @@ class RobotEndpoint:
         self._streams.tell(None, now_ns, again=self._base_boot is not None)
         self._base_boot = boot
         self._handled = Handled()
-        return [RefreshNeeded(stream_id) for stream_id in self._streams.ids]
+        return [RefreshAsked(stream_id) for stream_id in self._streams.ids]
 
     def _on_report(self, report: ReportBody, number: int, now_ns: int) -> list[RobotEvent]:
         if not self._rate.on_report(report, number, now_ns):
@@ -199,7 +199,7 @@ class RobotEndpoint:
             self._streams.tell(request.stream_id, now_ns)
             return []
         if request.kind is RequestKind.REFRESH:
-            return [RefreshNeeded(stream_id) for stream_id in self._streams.ids
+            return [RefreshAsked(stream_id) for stream_id in self._streams.ids
                     if request.stream_id in (None, stream_id)]
         return [Requested(request)]
 
@@ -250,7 +250,7 @@ class RobotEndpoint:
             self._message = None
 
     @staticmethod
-    def _part_of(message: Message, now_ns: int) -> _Outgoing:
+    def _part_of(message: OutgoingMessage, now_ns: int) -> _Outgoing:
         fragment, payload = message.parts[0]
         body = write_part(Part(message.stream_id, sent_ms(now_ns), fragment, payload))
         return _Outgoing(message.head, body, message)
@@ -278,7 +278,7 @@ class RobotEndpoint:
             self._advance(outgoing.message)
         return datagram
 
-    def _advance(self, message: Message) -> None:
+    def _advance(self, message: OutgoingMessage) -> None:
         message.parts.popleft()
         if not message.parts:
             self._streams.sent(message)

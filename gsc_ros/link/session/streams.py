@@ -33,7 +33,7 @@ MAX_UNACKED = 64
 
 
 @dataclass
-class Message:
+class OutgoingMessage:
     """A blob on its way out: its fragments, or one part that is none."""
 
     stream_id: int
@@ -115,7 +115,7 @@ class Streams:
             if stream.facts and stream_id in (None, number) and (again or not lately):
                 stream.facts_due_ns = now_ns
 
-    def next_message(self, now_ns: int, rate: int, loss: float) -> Message | None:
+    def next_message(self, now_ns: int, rate: int, loss: float) -> OutgoingMessage | None:
         """Return what to send next: in turn, a stream's facts if due, then its picture."""
         first = bisect_left(self.ids, self._turn)
         for number in self.ids[first:] + self.ids[:first]:
@@ -133,7 +133,7 @@ class Streams:
         return None
 
     def _facts_message(self, number: int, stream: _Stream, now_ns: int, rate: int,
-                       loss: float) -> Message:
+                       loss: float) -> OutgoingMessage:
         assert stream.facts is not None
         blob = write_facts(FactsBlob(self._boot, stream.stamp_ns, stream.facts))
         message = self._message(number, Head(Kind.INFO), blob, now_ns, loss)
@@ -145,7 +145,7 @@ class Streams:
         return message
 
     def _picture_message(self, number: int, stream: _Stream, offer: _Offer,
-                         loss: float) -> Message:
+                         loss: float) -> OutgoingMessage:
         blob = write_picture(offer.sequence, offer.stamp_ns, offer.packet)
         head = Head(Kind.DATA, inside=sequence_inside(offer.sequence, offer.packet))
         message = self._message(number, head, blob, offer.offered_ns, loss)
@@ -156,18 +156,18 @@ class Streams:
         return message
 
     def _message(self, number: int, head: Head, blob: bytes, offered_ns: int,
-                 loss: float) -> Message:
+                 loss: float) -> OutgoingMessage:
         room = self._settings.room(head.kind)
         if len(blob) <= room:
-            return Message(number, head, deque([(None, blob)]), offered_ns)
+            return OutgoingMessage(number, head, deque([(None, blob)]), offered_ns)
         stream = self._streams[number]
         stream.group = (stream.group + 1) % 256
         room -= FRAGMENT_BYTES
         parity = fec.parity_count(self._settings.fec, fragment_count(len(blob), room), loss)
         head = Head(head.kind, fragmented=True, inside=head.inside)
-        return Message(number, head, deque(split(blob, room, stream.group, parity)), offered_ns)
+        return OutgoingMessage(number, head, deque(split(blob, room, stream.group, parity)), offered_ns)
 
-    def sent(self, message: Message) -> None:
+    def sent(self, message: OutgoingMessage) -> None:
         """Note that all of a picture has left: it may be acknowledged now."""
         if message.sequence is not None:
             unacked = self._streams[message.stream_id].unacked
