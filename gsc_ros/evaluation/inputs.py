@@ -10,7 +10,7 @@ from gsc_ros.codec.errors import InvalidInputError
 from gsc_ros.media.bag_reader import Bag, header_stamp_ns, read_picture_message
 from gsc_ros.media.files import decode_picture, read_picture
 from gsc_ros.media.sources import pictures_of
-from gsc_ros.media.videos import Frame, frames, since_first
+from gsc_ros.media.videos import frames, since_first, VideoFrame
 from gsc_ros.units import SECOND_NS
 import numpy as np
 
@@ -188,7 +188,7 @@ class VideoInput(_FileInput):
     def shots(self, pace: ShotPace = ShotPace()) -> Iterator[Shot]:
         """Frames, decoded one after the other."""
         thinner = _Thinner(pace)
-        first: Frame | None = None
+        first: VideoFrame | None = None
         for i, frame in enumerate(frames(self.path)):
             first = first or frame
             time_ns = since_first(frame.time_s, first.time_s)
