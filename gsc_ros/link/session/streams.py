@@ -165,8 +165,8 @@ class Streams:
         room -= FRAGMENT_BYTES
         parity = fec.parity_count(self._settings.fec, fragment_count(len(blob), room), loss)
         head = Head(head.kind, fragmented=True, inside=head.inside)
-        parts = deque(split(blob, room, stream.group, parity))
-        return OutgoingMessage(number, head, parts, offered_ns)
+        parts = split(blob, room, stream.group, parity)
+        return OutgoingMessage(number, head, deque(parts), offered_ns)
 
     def sent(self, message: OutgoingMessage) -> None:
         """Note that all of a picture has left: it may be acknowledged now."""
