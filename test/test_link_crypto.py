@@ -198,6 +198,17 @@ def test_an_unheard_datagram_of_an_older_session_is_never_taken() -> None:
     assert works(robot, base)
 
 
+def test_a_session_that_was_answered_before_the_present_one_never_begins() -> None:
+    """A robot was killed right after it had spoken, and what it said was held back."""
+    base, killed, robot = BaseSession(KEY, 3), RobotSession(KEY, 1), RobotSession(KEY, 2)
+    killed.open(base.answer(base.read_hello(killed.hello()), PERIOD_MS))
+    held = killed.seal(DATA, b'held back')[1]
+    meet(robot, base)
+    with pytest.raises(AuthError):
+        base.open(held)
+    assert works(robot, base)
+
+
 def test_old_answers_and_hellos_begin_nothing() -> None:
     """An answer holds for one HELLO; a recorded HELLO may be answered, the session goes on."""
     robot, base = RobotSession(KEY, 1), BaseSession(KEY, 2)

@@ -206,7 +206,9 @@ class BaseSession:
         raise UnknownSessionError(sealed)
 
     def _begin(self, robot: Word) -> None:
-        """Take the session that a robot has taken; the one before is gone for good."""
+        """Take the session that a robot has taken; all before it are gone for good."""
+        while (oldest := next(iter(self._answered))) != robot:
+            del self._answered[oldest]  # what was sent in it may have been held back
         self._session = self._answered.pop(robot)
         self.fresh = True
 

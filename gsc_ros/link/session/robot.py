@@ -312,7 +312,8 @@ class RobotEndpoint:
         return LinkState(
             connected=self._calling.connected(now_ns, self._rate.round_trip_ns),
             silent_ns=self._calling.silent_ns(now_ns), rate=self._rate.rate,
-            goodput=self._goodput.rate(now_ns), loss=self._rate.loss.value, round_trip_ns=self._rate.round_trip_ns,
-            queue_bytes=queue_bytes, queue_ns=0 if oldest_ns is None else now_ns - oldest_ns,
+            goodput=self._goodput.rate(now_ns), loss=self._rate.loss.value,
+            round_trip_ns=self._rate.round_trip_ns, queue_bytes=queue_bytes,
+            queue_ns=0 if oldest_ns is None else now_ns - oldest_ns,
             queue_delay_ns=self._rate.queue_delay_ns, counters=counters,
             bytes_by_part=dict(self.bytes_by_part))
