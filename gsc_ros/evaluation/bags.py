@@ -14,6 +14,7 @@ from gsc_ros.evaluation.our_codecs import OurCodecs
 from gsc_ros.media import bag_types
 from gsc_ros.media.bag_reader import (
     Bag,
+    CDR,
     Message,
     picture_topics,
     read_message,
@@ -86,34 +87,43 @@ class _Target:
         """
         self.left_out: list[str] = []
         self._writer, self._outputs = writer, outputs
-        self._connections: dict[str, Any] = {}
+        self._originals: dict[Topic, Any] = {}
+        self._added: dict[str, Any] = {}
         for topic in topics:
             self._add_original(topic)
-        self.copied = list(self._connections)
         added = {name: kind for one in outputs.values() for name, kind in one.kinds.items()}
         if taken := sorted(added.keys() & {topic.name for topic in topics}):
             raise InvalidInputError('topics of the source', taken,
                                     'others than those that are added; give --prefix or --topics')
         for name, kind in added.items():
-            self._connections[name] = writer.add_connection(
+            self._added[name] = writer.add_connection(
                 name, kind, typestore=bag_types.message_types())
 
     def _add_original(self, topic: Topic) -> None:
-        """Take the definition in the bag, else the one that we know."""
+        """Take the definition in the bag, else ours; one name may have topics of two types."""
+        if topic.encoding != CDR:
+            self.left_out.append(f'{topic.name} ({topic.kind} in {topic.encoding or "nothing"}, '
+                                 f'not {CDR})')
+            return
         old = topic.connection
         known: dict[str, Any] = {'typestore': bag_types.message_types()}
         if old is not None and old.msgdef.format != MessageDefinitionFormat.NONE and old.digest:
             known = {'msgdef': old.msgdef.data, 'rihs01': old.digest}
         qos = old.ext.offered_qos_profiles if old is not None else ()
         try:
-            self._connections[topic.name] = self._writer.add_connection(
+            self._originals[topic] = self._writer.add_connection(
                 topic.name, topic.kind, offered_qos_profiles=qos, **known)
         except (TypesysError, KeyError):
             self.left_out.append(f'{topic.name} ({topic.kind} has no definition in the bag)')
 
+    @property
+    def copied(self) -> list[Topic]:
+        """Topics of the source that can be copied."""
+        return list(self._originals)
+
     def copy(self, message: Message) -> None:
         """Write a message of the source as it is."""
-        self._write(message.topic.name, message.time_ns, message.data)
+        self._writer.write(self._originals[message.topic], message.time_ns, message.data)
 
     def add_packet(self, outgoing: Outgoing[Message], time_ns: int) -> None:
         """Write a packet as it leaves the robot."""
@@ -142,7 +152,7 @@ class _Target:
             self._write(topic, time_ns, data)
 
     def _write(self, topic: str, time_ns: int, data: bytes) -> None:
-        self._writer.write(self._connections[topic], time_ns, data)
+        self._writer.write(self._added[topic], time_ns, data)
 
 
 def convert(source: Path, target: Path, ours: OurCodecs, detector: Detects | None,
@@ -201,7 +211,7 @@ def _convert(bag: Bag, target: _Target, rehearsal: Rehearsal[Message],
             run.until(message.time_ns)
             target.copy(message)
             run.done.copied += 1
-            if message.topic.name in rehearsal.cameras:
+            if message.topic.shows_pictures and message.topic.name in rehearsal.cameras:
                 rehearsal.offer(message.topic.name, Frame(partial(_read, message), message))
             bar.update()
     run.until(run.now_ns + _UNDER_WAY_NS)
