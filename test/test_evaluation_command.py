@@ -102,6 +102,27 @@ def test_nothing_readable_is_an_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_an_unreadable_file_in_a_folder_costs_only_itself(
+        street: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (street / 'notes.ts').write_text('const a = 1;')
+    (street / 'bag.mcap').write_bytes(b'no bag')
+    (street / 'loop').symlink_to(street)
+    assert run(street, '--bpp', '0.5', '--codecs', 'jpeg', '--measures', 'psnr', '--report',
+               street / 'r') == 1
+    out, error = capsys.readouterr()
+    assert '2 items measured' in out
+    lines = [line for line in error.splitlines() if line.startswith('gsc: error:')]
+    assert len(lines) == 2 and 'bag.mcap' in lines[0] and 'notes.ts' in lines[1]
+    # the report's own pictures are no inputs of the next run
+    run(street, '--bpp', '0.5', '--codecs', 'jpeg', '--measures', 'psnr', '--report', street / 'r')
+    assert '0 items measured' in capsys.readouterr().out
+
+
+def test_a_report_does_not_go_into_its_input(street: Path) -> None:
+    with pytest.raises(InvalidInputError, match='--report'):
+        run(street, '--report', street)
+
+
 def test_a_terminated_run_leaves_no_process(street: Path, tmp_path: Path) -> None:
     for i in range(2, 60):
         cv2.imwrite(str(street / f'{i}.png'), picture(i, 480, 640)[..., ::-1])

@@ -9,7 +9,7 @@ import tracemalloc
 from types import ModuleType
 from typing import Any
 
-from bag_maker import IMAGE, make_bag, picture, SECOND_NS, truncate
+from bag_maker import COMPRESSED, IMAGE, make_bag, message, picture, SECOND_NS, STORE, truncate
 import cv2
 from gsc_ros.codec.errors import GscError, InvalidInputError, MissingDependencyError
 from gsc_ros.evaluation.engine import evaluate, EvaluationPlan, row_settings
@@ -22,6 +22,7 @@ from gsc_ros.evaluation.rows import forget, key_of, read_rows, Row, RowStore
 from gsc_ros.evaluation.work import Item, Result, WorkSettings
 from gsc_ros.evaluation.worker import EvaluationWorker
 import pytest
+from rosbags.rosbag2 import StoragePlugin, Writer
 
 PLAN = EvaluationPlan(codecs=('jpeg', 'webp'), bpp=(0.5, 1.0), keep=2)
 SETTINGS = WorkSettings(PLAN.codecs, JudgeSettings(('psnr', 'ms_ssim')))
@@ -234,6 +235,53 @@ def test_streams_are_cut_into_segments(tmp_path: Path) -> None:
         assert seconds == list(range(seconds[0], seconds[0] + len(item.shots) // 5))
     phases = [item.shots[p].time_ns % SECOND_NS for item in executor.items for p in item.judged]
     assert len(set(phases)) == 5   # no picture rate is always met, or missed, at the same phase
+
+
+class Still:
+    """Takes every item and measures nothing."""
+
+    def measure(self, item: Item) -> Result:
+        return Result()
+
+
+def segments_of(bag: Path, report: Path) -> tuple[list[list[int]], list[str]]:
+    executor = Stopping(worker=Still())
+    plan = replace(PLAN, codecs=('h264',), kbps=(8.0,))
+    outcome = run(find_inputs([bag]), report, executor, plan)
+    return [[s.index for s in item.shots] for item in executor.items], outcome.problems
+
+
+def test_bad_frames_are_left_out_of_a_segment(tmp_path: Path) -> None:
+    bag = bag_of(tmp_path / 'drive', [
+        message(COMPRESSED, i, picture(i))[:200 if i in (7, 8) else None] for i in range(30)])
+    segments, problems = segments_of(bag, tmp_path / 'r')
+    assert segments == [[i for i in range(30) if i not in (7, 8)]]
+    assert len(problems) == 1
+    assert '2 pictures left out' in problems[0] and 'picture 7' in problems[0]
+
+
+def test_a_change_of_size_begins_a_segment_and_is_told(tmp_path: Path) -> None:
+    bag = bag_of(tmp_path / 'drive', [
+        message(COMPRESSED, i, picture(i, 48, 64 if i < 15 else 80)) for i in range(30)])
+    segments, problems = segments_of(bag, tmp_path / 'r')
+    assert segments == [list(range(15)), list(range(15, 30))]
+    assert len(problems) == 1 and '80x48 pixels after 64x48' in problems[0]
+
+
+def test_what_came_before_damage_is_measured(tmp_path: Path) -> None:
+    bag = make_bag(tmp_path / 'drive', count=200)
+    truncate(bag, 0.6)
+    segments, problems = segments_of(bag, tmp_path / 'r')
+    assert 100 <= sum(map(len, segments)) < 130
+    assert len(problems) == 1 and 'damaged' in problems[0]
+
+
+def bag_of(path: Path, messages: list[bytes]) -> Path:
+    with Writer(path, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
+        connection = writer.add_connection('/eye/compressed', COMPRESSED, typestore=STORE)
+        for i, data in enumerate(messages):
+            writer.write(connection, SECOND_NS + i * SECOND_NS // 10, data)
+    return path
 
 
 @pytest.fixture

@@ -211,3 +211,17 @@ def test_bad_rows_are_named(tmp_path: Path) -> None:
         read_rows(tmp_path)
     path.write_text(json.dumps(still_rows()[1]) + '\n{"input": "a')
     assert len(read_rows(tmp_path)) == 1     # cut by a kill
+
+
+NASTY = '</script><!--<script>alert(1)</script>|=`*[x](y)\u2028&'
+
+
+def test_names_break_no_page(tmp_path: Path) -> None:
+    from gsc_ros.evaluation.report.text import _cell, escaped
+    from gsc_ros.evaluation.report.write import _for_script
+    shown = _for_script(json.dumps({'a': NASTY}))
+    assert not set('<>&') & set(shown) and json.loads(shown) == {'a': NASTY}
+    cell = escaped(NASTY + '\n|')
+    assert '\n' not in cell and '|' not in cell.replace('\\|', '') and '<' not in cell.replace(
+        '\\<', '')
+    assert _cell('=1+1') == "'=1+1" and _cell('street') == 'street'

@@ -27,6 +27,8 @@ from gsc_ros.media.bag_storage import (
 )
 from gsc_ros.media.bag_types import COMPRESSED, IMAGE, message_types
 from gsc_ros.media.encodings import compressed_format, encoding_of
+from gsc_ros.media.files import PICTURE_SUFFIXES
+from gsc_ros.media.videos import VIDEO_SUFFIXES
 import numpy as np
 import yaml
 
@@ -82,7 +84,7 @@ def storage_files(path: Path) -> list[Path]:
     Storage files of a bag in the order of their numbers; none if the path is no bag.
 
     A folder is a bag if it has a metadata.yaml, or if all its storage files are parts of one
-    recording: ``drive_0.mcap``, ``drive_1.mcap``.
+    recording (``drive_0.mcap``, ``drive_1.mcap``) and it has neither pictures nor videos.
     """
     if not path.is_dir():
         return [path] if _is_storage(path) else []
@@ -91,7 +93,8 @@ def storage_files(path: Path) -> list[Path]:
         named = [path / Path(str(name)).name for name in _metadata(path).get(
             'relative_file_paths') or ()]
         return [file for file in named if file.is_file()] or files
-    return files if len({_split(file)[0] for file in files}) == 1 else []
+    others = any(p.suffix.lower() in (*PICTURE_SUFFIXES, *VIDEO_SUFFIXES) for p in path.iterdir())
+    return files if len({_split(file)[0] for file in files}) == 1 and not others else []
 
 
 def _is_storage(file: Path) -> bool:

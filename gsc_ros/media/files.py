@@ -64,7 +64,7 @@ def decode_file(data: bytes, name: object, *, upright: bool) -> Picture:
         if data[:2] == b'\xff\xd8' and not data.rstrip(b'\0').endswith(_END):
             data = _completed(data)
         with _open(data) as image:
-            return _pixels(_upright(image) if upright else image)
+            return _pixels(_upright(image) if upright else image, image)
     # Pillow raises almost anything on damaged data: struct's, zlib's, an index's errors
     except Exception as error:
         raise InvalidInputError('picture', name, f'a readable picture file ({_said(error)})'
@@ -91,11 +91,11 @@ def _upright(image: Image) -> Image:
     return ImageOps.exif_transpose(image) or image
 
 
-def _pixels(image: Image) -> Picture:
+def _pixels(image: Image, file: Image) -> Picture:
     """Take each mode of Pillow's for what it is; ``convert`` alone clips wide ones to white."""
     if image.mode.startswith('I;16'):
-        return _wide(np.asarray(image).astype(np.uint16), image)
-    if image.mode == 'I' and image.format == 'PPM':   # scaled to 16 bits by Pillow
+        return _wide(np.asarray(image).astype(np.uint16), file)
+    if image.mode == 'I' and file.format == 'PPM':   # scaled to 16 bits by Pillow
         return upper_byte(np.asarray(image).clip(0, 65535).astype(np.uint16))
     if image.mode in _GREY:
         return np.asarray(image.convert('L'))
@@ -104,9 +104,9 @@ def _pixels(image: Image) -> Picture:
     return np.asarray(image.convert('RGBA' if image.mode in ('P', 'PA') else 'RGB'))[..., :3]
 
 
-def _wide(raw: NDArray[Any], image: Image) -> Picture:
+def _wide(raw: NDArray[Any], file: Image) -> Picture:
     """Grey of up to 16 bits; TIFF may hold fewer of them, or have black as its highest number."""
-    tags: Any = getattr(image, 'tag_v2', {})
+    tags: Any = getattr(file, 'tag_v2', {})
     bits = int(tags.get(_BITS_PER_SAMPLE, (16,))[0])
     grey = upper_byte(raw << (16 - bits))
     return ~grey if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO else grey
