@@ -6,7 +6,7 @@ import sys
 
 from gsc_ros.codec.errors import InvalidInputError, MissingDependencyError
 from gsc_ros.codec.objects import SceneObject
-from gsc_ros.evaluation.candidates import recall
+from gsc_ros.evaluation.coded_pictures import recall
 from gsc_ros.evaluation.judges.dino import DinoMetric
 from gsc_ros.evaluation.judges.flicker import flicker, still_mask
 from gsc_ros.evaluation.judges.judge import detection, Judge, JudgeSettings, why_missing

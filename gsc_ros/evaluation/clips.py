@@ -8,12 +8,12 @@ from itertools import pairwise
 from typing import Any
 
 from gsc_ros.codec.errors import InvalidInputError
-from gsc_ros.evaluation.candidates import as_table, Candidate, PEER, SOURCE
 from gsc_ros.evaluation.codec_names import OurCodec, parse_codec
+from gsc_ros.evaluation.coded_pictures import as_table, CodedPicture, PEER, SOURCE
 from gsc_ros.evaluation.instruments import add, add_source, Instruments
 from gsc_ros.evaluation.judges.flicker import flicker, still_mask
 from gsc_ros.evaluation.live import ClipRun, OnScreen, rehearse_clip
-from gsc_ros.evaluation.our_codecs import candidate
+from gsc_ros.evaluation.our_codecs import coded_picture
 from gsc_ros.evaluation.work import Item, Result
 from gsc_ros.scene.watcher import Scene
 import numpy as np
@@ -29,7 +29,7 @@ class CodedSegment:
     add up) bytes, payload and flicker.
     """
 
-    candidates: list[Candidate]
+    coded: list[CodedPicture]
     scenes: list[Scene]
     ages: list[int]
     flickers: list[float | None]
@@ -64,7 +64,7 @@ def measure_segment(tools: Instruments, item: Item) -> Result:
         if (SOURCE, None) in item.tasks:
             add_source(tools, result, item, shot, source)
         for target, shown in made:
-            one = shown.candidates[place]
+            one = shown.coded[place]
             row = tools.row(item, shot, source, one, shown.scenes[place])
             add(result, item, row | _stream_fields(segment, shown, place, target, row),
                 one.picture)
@@ -105,14 +105,14 @@ def _peer(tools: Instruments, name: str, segment: _Segment, kbps: float) -> Code
                            overhead_bytes=tools.settings.live.overhead_bytes)
     sent = [i for i, size in enumerate(clip.frame_bytes) if size]
     payload = clip.payload_bytes / max(1, sum(clip.frame_bytes))
-    candidates = []
+    coded = []
     for at, share in zip(segment.judged, segment.shares, strict=True):
         size = sum(clip.frame_bytes[i] for i in share)
-        candidates.append(Candidate(name, clip.decoded[at], size, round(size * payload), PEER,
-                                    clip.encode_s / len(sent), clip.decode_s / len(sent)))
+        coded.append(CodedPicture(name, clip.decoded[at], size, round(size * payload), PEER,
+                                  clip.encode_s / len(sent), clip.decode_s / len(sent)))
     ages = [at - max((i for i in sent if i <= at), default=0) for at in segment.judged]
     return CodedSegment(
-        candidates, [Scene()] * len(candidates), ages, _flickers(segment, clip.decoded),
+        coded, [Scene()] * len(coded), ages, _flickers(segment, clip.decoded),
         len(sent), clip.total_bytes, as_table(clip.detail))
 
 
@@ -137,22 +137,22 @@ def _ours(tools: Instruments, item: Item, segment: _Segment
 def _seen(tools: Instruments, segment: _Segment, codec: OurCodec, run: ClipRun) -> CodedSegment:
     """Collect what one codec shows at the judged instants, and what it cost."""
     shown = run.screens[codec.name]
-    made = {one.sent.outgoing.tag: candidate(codec, one.decoded, one.sent.encode_s, one.decode_s)
-            for one in shown}
+    made = {one.sent.outgoing.tag: coded_picture(
+                codec, one.decoded, one.sent.encode_s, one.decode_s) for one in shown}
     # 1. on the screen at each frame's time: the newest picture that has crossed by then
     screen = _newest(segment, shown)
     pictures = [made[one.sent.outgoing.tag].picture for one in screen]
     # 2. of each judged instant: that picture, with the bytes of all that were sent in its share
-    candidates = []
+    coded = []
     for at, share in zip(segment.judged, segment.shares, strict=True):
         packets = [sent.outgoing.packet for sent in run.sent if sent.outgoing.tag in share]
-        candidates.append(replace(
+        coded.append(replace(
             made[screen[at].sent.outgoing.tag], size=sum(packet.size for packet in packets),
             payload=sum(len(p.latent) + len(p.caption) + len(p.objects) for p in packets)))
     # 3. of the whole segment
     overhead = tools.settings.live.overhead_bytes
     return CodedSegment(
-        candidates, [screen[at].sent.outgoing.scene for at in segment.judged],
+        coded, [screen[at].sent.outgoing.scene for at in segment.judged],
         [at - screen[at].sent.outgoing.tag for at in segment.judged],
         _flickers(segment, pictures), len(shown),
         sum(len(one.outgoing.data) + overhead for one in run.sent), {})

@@ -10,8 +10,8 @@ from typing import Any
 
 from gsc_ros import __version__
 from gsc_ros.codec.errors import GscError, InvalidInputError
-from gsc_ros.evaluation.candidates import SOURCE
 from gsc_ros.evaluation.codec_names import parse_codec
+from gsc_ros.evaluation.coded_pictures import SOURCE
 from gsc_ros.evaluation.executors import Answer, Executor
 from gsc_ros.evaluation.inputs import Input, Shot, ShotPace
 from gsc_ros.evaluation.peers.registry import STILLS, VIDEOS

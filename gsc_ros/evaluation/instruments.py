@@ -3,8 +3,8 @@ from __future__ import annotations
 
 import io
 
-from gsc_ros.evaluation.candidates import Candidate, recall, SOURCE
 from gsc_ros.evaluation.codec_names import parse_codec
+from gsc_ros.evaluation.coded_pictures import CodedPicture, recall, SOURCE
 from gsc_ros.evaluation.inputs import Shot
 from gsc_ros.evaluation.judges.judge import Judge
 from gsc_ros.evaluation.our_codecs import load_ours, OurCodecs
@@ -36,11 +36,17 @@ class Instruments:
             list(self._ours.still(np.zeros(_WARM_UP, np.uint8), Scene(), ours, 4000))
         return self._ours
 
-    def row(self, item: Item, shot: Shot, source: np.ndarray, one: Candidate, words: Scene) -> Row:
-        """Judge a candidate against its source (H, W, 3) uint8; the row without its rate."""
+    def row(self, item: Item, shot: Shot, source: np.ndarray, one: CodedPicture, scene: Scene
+            ) -> Row:
+        """
+        Judge a coded picture; its row, without the rate that was asked for.
+
+        :param source: the original, (H, W, 3) uint8.
+        :param scene: caption and objects that the robot had, of which a packet sends a part.
+        """
         metrics, detections = self.judge.judge(one.picture, source, item.stem)
         if one.sent is not None and one.detail.get('text'):
-            metrics = metrics | recall(one.sent, words, self.judge.objects(source))
+            metrics = metrics | recall(one.sent, scene, self.judge.objects(source))
         return blank_row(item, shot, source) | {
             'codec': one.codec, 'variant': one.variant, 'bytes': one.size,
             'payload_bytes': one.payload, 'bpp': 8 * one.size / pixels(source),

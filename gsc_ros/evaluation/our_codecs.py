@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from gsc_ros.codec.errors import BudgetError
 from gsc_ros.codec.regions import Focus, NOWHERE
-from gsc_ros.evaluation.candidates import Candidate, PLAIN, REGENERATED
 from gsc_ros.evaluation.codec_names import DEFAULT, GENERATED, OurCodec
+from gsc_ros.evaluation.coded_pictures import CodedPicture, PLAIN, REGENERATED
 from gsc_ros.scene.watcher import Scene
 import numpy as np
 
@@ -41,7 +41,7 @@ class OurCodecs:
         return Scene(caption, tuple(objects))
 
     def still(self, picture: np.ndarray, scene: Scene, codecs: Sequence[OurCodec], max_bytes: int
-              ) -> Iterator[Candidate]:
+              ) -> Iterator[CodedPicture]:
         """
         Code a picture (H, W, 3) uint8 on its own; names that differ in decoding share a packet.
 
@@ -53,7 +53,7 @@ class OurCodecs:
             data = self._encode(picture, max_bytes, same[0], scene)
             encode_s = self.clock() - began
             for codec, (decoded, decode_s) in zip(same, self._outputs(data, same), strict=True):
-                yield candidate(codec, decoded, encode_s, decode_s)
+                yield coded_picture(codec, decoded, encode_s, decode_s)
 
     def _encode(self, picture: np.ndarray, max_bytes: int, codec: OurCodec, scene: Scene) -> bytes:
         sent = scene if codec.text else Scene()
@@ -91,8 +91,8 @@ class OurCodecs:
         return decoded, self.clock() - began
 
 
-def candidate(codec: OurCodec, decoded: DecodedPicture, encode_s: float, decode_s: float
-              ) -> Candidate:
+def coded_picture(codec: OurCodec, decoded: DecodedPicture, encode_s: float, decode_s: float
+              ) -> CodedPicture:
     """Return what is judged of a decoded packet: picture, sizes, what it said."""
     plain = codec.output == PLAIN or decoded.regenerated is None
     packet = decoded.packet
@@ -100,9 +100,9 @@ def candidate(codec: OurCodec, decoded: DecodedPicture, encode_s: float, decode_
              'latent': len(packet.latent)}
     detail = {'coder': packet.coder.name.lower(), 'quality': packet.quality, 'text': codec.text,
               'parts': parts, 'caption': decoded.caption}
-    return Candidate(codec.name, decoded.plain if plain else decoded.picture, packet.size,
-                     sum(parts.values()), PLAIN if plain else REGENERATED, encode_s, decode_s,
-                     detail, Scene(decoded.caption, tuple(decoded.objects)))
+    return CodedPicture(codec.name, decoded.plain if plain else decoded.picture, packet.size,
+                        sum(parts.values()), PLAIN if plain else REGENERATED, encode_s, decode_s,
+                        detail, Scene(decoded.caption, tuple(decoded.objects)))
 
 
 def load_ours(codecs: Sequence[OurCodec], device: str) -> OurCodecs:

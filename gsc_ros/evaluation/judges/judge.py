@@ -57,7 +57,7 @@ def _structural_distance(picture: np.ndarray, source: np.ndarray) -> float:
 
 
 class Judge:
-    """Works out the figures of candidates; holds the networks, so one a process is enough."""
+    """Works out the figures of coded pictures; holds the networks, so one a process is enough."""
 
     def __init__(self, settings: JudgeSettings, threads: int = 2) -> None:
         """

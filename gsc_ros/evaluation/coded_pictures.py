@@ -18,7 +18,7 @@ SOURCE, PLAIN, REGENERATED, PEER = VARIANTS = 'source', 'plain', 'regenerated', 
 
 
 @dataclass(frozen=True)
-class Candidate:
+class CodedPicture:
     """One decoded picture under one ceiling; sizes in bytes, times in seconds."""
 
     codec: str
@@ -48,11 +48,11 @@ def recall(sent: Scene, robot: Scene, wanted: Sequence[SceneObject]) -> dict[str
 
 
 def peer_still(name: str, picture: np.ndarray, max_bytes: int, distance: Measure | None
-               ) -> Candidate:
+               ) -> CodedPicture:
     """Code a picture (H, W, 3) uint8 with a peer at its best scale and quality."""
     result = code_still(name, picture, max_bytes, distance=distance)
-    return Candidate(name, result.decoded, result.bytes, result.payload_bytes, PEER,
-                     result.encode_s, result.decode_s, as_table(result.detail))
+    return CodedPicture(name, result.decoded, result.bytes, result.payload_bytes, PEER,
+                        result.encode_s, result.decode_s, as_table(result.detail))
 
 
 def as_table(detail: Any) -> dict[str, Any]:
