@@ -64,9 +64,9 @@ class FakeCoder:
             return
         known = references.acknowledge
 
-        def acknowledge(number: int) -> None:
-            self.acknowledged.append((len(self.sequences), number))
-            known(number)
+        def acknowledge(*numbers: int) -> None:
+            self.acknowledged += [(len(self.sequences), number) for number in numbers]
+            known(*numbers)
         references.acknowledge = acknowledge
 
     def decode(self, data: bytes | Packet, *, steps: int | None = None,
