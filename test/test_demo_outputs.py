@@ -66,7 +66,7 @@ def test_rate_counts_the_time_that_packets_stand_for() -> None:
 def test_statistics(folder: Path) -> None:
     run = read(folder)
     stats, line = statistics(run), run.pictures[0]
-    assert stats['link_overhead_bytes'] == LINK_OVERHEAD == 40   # docs/LINK.md: 12, IP and UDP 28
+    assert stats['link_overhead_bytes'] == LINK_OVERHEAD == 41   # docs/LINK.md: 13, IP and UDP 28
     assert stats['pictures_sent'] == stats['pictures_received'] == stats['pictures_decoded'] == 4
     assert stats['bytes_per_picture']['mean'] == line['bytes']
     assert stats['bpp']['mean'] == pytest.approx(8 * line['bytes'] / (98 * 66))

@@ -4,6 +4,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from gsc_ros.codec.errors import InvalidInputError
+from gsc_ros.demo.statistics import LINK_OVERHEAD
 from gsc_ros.link.line_settings import LineSettings
 from gsc_ros.link.robot_feedback import RobotFeedback
 from gsc_ros.link.session.control import Control
@@ -34,7 +35,7 @@ def run(sim: LinkSimulation, pictures: int, size: int = 200) -> list[tuple[int, 
     return [(10 * SECOND + number * HALF_A_SECOND, at_ns) for number, at_ns in arrived.items()]
 
 
-@pytest.mark.parametrize(('key', 'header'), [(None, 12), (KEY, 32)])
+@pytest.mark.parametrize(('key', 'header'), [(None, 13), (KEY, 30)])
 def test_a_picture_takes_its_bytes_and_the_delay(key: bytes | None, header: int) -> None:
     """Headers of IP, UDP and link counted (docs/LINK.md, sections 2 to 4)."""
     sim = simulation(LineSettings(16.0, delay_s=0.1), key=key)
@@ -72,7 +73,7 @@ def test_senders_hear_of_base_station_acknowledgements_and_rate() -> None:
     for told_ns, number in acked:
         assert 300 * MS < told_ns - 10 * SECOND - number * HALF_A_SECOND < 900 * MS
     assert told[-1].feedback.limits.bytes_per_second == sim.robot.allowed_rate == 1900
-    assert told[-1].feedback.limits.overhead_bytes == 40
+    assert told[-1].feedback.limits.overhead_bytes == LINK_OVERHEAD
     assert sim.tell(0).acknowledged == ()
 
 

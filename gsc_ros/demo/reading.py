@@ -2,15 +2,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 import logging
 from pathlib import Path
 from typing import Any
 
 import cv2
-from gsc_ros.codec.bitstream import HEADER_BYTES, Packet, unpack
+from gsc_ros.codec.bitstream import Packet, unpack
 from gsc_ros.codec.caption import decode_caption
-from gsc_ros.codec.errors import GscError
+from gsc_ros.codec.errors import GscError, InvalidInputError
 from gsc_ros.codec.objects import decode_objects, SceneObject
 from gsc_ros.codec.sequence import SEQUENCES
 from gsc_ros.demo.recording import (
@@ -94,8 +94,7 @@ def read_run(bag: Path, topics: Mapping[str, tuple[str, str]], folder: Path) -> 
         # 1. what belongs to each picture
         for message in _readable(opened, roles):
             _note(run, found, roles[message.topic.name], message)
-        seen = sorted((p for p in found.values() if p.is_seen), key=lambda p: p.stamp_ns)
-        run.pictures = _describe_all(seen)
+        run.pictures = _describe_all(sorted(found.values(), key=lambda p: p.stamp_ns))
         # 2. its pixels
         lines = {stamp_key(line['stamp_ns']): line for line in run.pictures}
         shown = {name: role for name, role in roles.items() if role in VIEWS}
@@ -144,35 +143,54 @@ def _objects(array: Any) -> list[SceneObject]:
 
 
 def _describe_all(pictures: list[_Picture]) -> list[dict[str, Any]]:
-    """Make the lines of the pictures; text that repeats is that of the picture referred to."""
+    """Make the lines of the pictures that were seen."""
     lines: list[dict[str, Any]] = []
-    texts: dict[int, tuple[str, list[SceneObject]]] = {}
+    known: dict[int, Packet] = {}
     for picture in pictures:
-        try:
-            packet = unpack(picture.data)
-        except GscError as error:
-            _log.warning('left out a picture: %s', error)
-            continue
-        text = decode_caption(packet.caption), decode_objects(packet.objects)
-        if packet.text_repeats and packet.reference is not None:
-            text = texts.get((packet.sequence - packet.reference) % SEQUENCES, text)
-        texts[packet.sequence] = text
-        lines.append(_describe(picture, packet, *text, index=len(lines)))
+        if picture.data:
+            try:
+                packet = _complete(unpack(picture.data), known)
+            except GscError as error:
+                _log.warning('left out a picture: %s', error)
+                continue
+            known[packet.sequence] = packet
+            if picture.is_seen:
+                lines.append(_describe(picture, packet, len(lines)))
     return lines
 
 
-def _describe(picture: _Picture, packet: Packet, caption: str, objects: list[SceneObject],
-              index: int) -> dict[str, Any]:
-    shown_ns = picture.decoded_ns
+def _complete(packet: Packet, known: Mapping[int, Packet]) -> Packet:
+    """
+    Fill in what a packet leaves to the picture that it refers to.
+
+    :raises InvalidInputError: if that was not recorded, and so the size is unknown.
+    """
+    if packet.reference is None:
+        return packet
+    earlier = known.get((packet.sequence - packet.reference) % SEQUENCES)
+    if earlier is not None and packet.text_repeats:
+        packet = replace(packet, caption=earlier.caption, objects=earlier.objects)
+    if packet.width and packet.height:
+        return packet
+    if earlier is None:
+        raise InvalidInputError('packet', packet.sequence, 'one whose reference was recorded')
+    return replace(packet, width=earlier.width, height=earlier.height, quality=earlier.quality)
+
+
+def _describe(picture: _Picture, packet: Packet, index: int) -> dict[str, Any]:
+    shown_ns, size, repeats = picture.decoded_ns, len(picture.data), packet.text_repeats
+    parts = {'caption_bytes': 0 if repeats else len(packet.caption),
+             'objects_bytes': 0 if repeats else len(packet.objects),
+             'latent_bytes': len(packet.latent)}
     return {
         'index': index, 'stamp_ns': picture.stamp_ns, 'sequence': packet.sequence,
         'width': packet.width, 'height': packet.height,
         'coder': packet.coder.name.lower(), 'quality': packet.quality,
-        'bytes': len(picture.data), 'header_bytes': HEADER_BYTES + (packet.reference is not None),
-        'caption_bytes': len(packet.caption), 'objects_bytes': len(packet.objects),
-        'latent_bytes': len(packet.latent), 'predicted': packet.reference is not None,
-        'bpp': 8 * len(picture.data) / (packet.width * packet.height),
-        'caption': caption, 'objects': [asdict(o) for o in objects],
+        'bytes': size, 'header_bytes': size - sum(parts.values()), **parts,
+        'predicted': packet.reference is not None,
+        'bpp': 8 * size / (packet.width * packet.height),
+        'caption': decode_caption(packet.caption),
+        'objects': [asdict(o) for o in decode_objects(packet.objects)],
         'detections': {view: [asdict(o) for o in picture.detections[view]]
                        if view in picture.detections else None for view in VIEWS},
         'sent_ns': picture.sent_ns, 'received_ns': picture.received_ns, 'decoded_ns': shown_ns,
