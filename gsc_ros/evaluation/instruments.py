@@ -61,7 +61,7 @@ def pixels(picture: np.ndarray) -> int:
 
 
 def blank_row(item: Item, shot: Shot, source: np.ndarray) -> Row:
-    """Return the fields that say which picture a row is about."""
+    """Return the fields that say which picture a row is about; ``source`` is (H, W, 3) uint8."""
     return {'input': item.input, 'set': item.dataset, 'index': shot.index,
             'stamp_ns': shot.stamp_ns, 'width': source.shape[1], 'height': source.shape[0],
             'target_bpp': None, 'target_kbps': None, 'picture': None}
@@ -69,7 +69,7 @@ def blank_row(item: Item, shot: Shot, source: np.ndarray) -> Row:
 
 def add_source(tools: Instruments, result: Result, item: Item, shot: Shot, source: np.ndarray
                ) -> None:
-    """Add the row of the source itself: how well the detector does on it."""
+    """Add the row of the source (H, W, 3) uint8 itself: how well the detector does on it."""
     metrics, detections = tools.judge.judge_source(source, item.stem)
     add(result, item, blank_row(item, shot, source) | {
         'codec': SOURCE, 'variant': SOURCE, 'bytes': shot.size, 'payload_bytes': shot.size,
@@ -79,7 +79,7 @@ def add_source(tools: Instruments, result: Result, item: Item, shot: Shot, sourc
 
 
 def add(result: Result, item: Item, row: Row, picture: np.ndarray) -> None:
-    """Add a row and, where wanted, its picture."""
+    """Add a row and, where wanted, its picture (H, W, 3) uint8 as a JPEG file."""
     if item.keep:
         target = row['target_kbps'] if row['target_bpp'] is None else row['target_bpp']
         unit = '' if target is None else f'_{target:g}{"bpp" if row["target_bpp"] else "kbps"}'

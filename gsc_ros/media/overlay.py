@@ -21,7 +21,7 @@ def class_colour(class_id: int) -> tuple[int, int, int]:
 
 
 def draw_objects(picture: Picture, objects: Sequence[SceneObject]) -> Picture:
-    """Return a copy of ``picture`` with a box, name and score for each object."""
+    """Return a copy of ``picture`` (H, W, 3) uint8 with a box, name and score per object."""
     canvas = picture.copy()
     for item in reversed(objects):  # best first in the list, so drawn last and on top
         _draw(canvas, item)

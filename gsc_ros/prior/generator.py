@@ -116,7 +116,11 @@ class Generator:
 
     @torch.no_grad()
     def regenerate_batch(self, jobs: Sequence[Job], steps: int | None = None) -> list[np.ndarray]:
-        """Regenerate pictures of several cameras; those of one size pass together."""
+        """
+        Regenerate pictures of several cameras; those of one size pass together.
+
+        :return: of each job in turn, (H, W, 3) uint8 of its plain picture's size.
+        """
         made: dict[int, np.ndarray] = {}
         for shape in {job.plain.shape for job in jobs}:
             chosen = [i for i, job in enumerate(jobs) if job.plain.shape == shape]

@@ -13,7 +13,7 @@ Correct = Callable[[Tensor], Tensor]
 
 
 def draw_noise(shape: tuple[int, ...], seed: int) -> Tensor:
-    """Draw standard normal float32 noise, on the CPU so that every device sees the same."""
+    """Draw standard normal float32 noise of a shape (B, C, h, w), on the CPU for any device."""
     return torch.randn(shape, generator=torch.Generator('cpu').manual_seed(seed))
 
 

@@ -119,7 +119,7 @@ class ModelCaptioner:
         self._device = device
 
     def describe(self, picture: np.ndarray, objects: Sequence[SceneObject]) -> str:
-        """Say what the model sees, cut at a word to 60 characters; objects are not looked at."""
+        """Say what the model sees in (H, W, 3) uint8, cut at a word to 60 characters."""
         import torch
         if self._task is None:
             inputs = self._processor(images=picture, return_tensors='pt')

@@ -44,7 +44,7 @@ class SceneChange:
 
 
 def scene_distance(first: np.ndarray, second: np.ndarray) -> float:
-    """Mean absolute difference of two float32 thumbnails less their common shift."""
+    """Mean absolute difference of two thumbnails (12, 16) float32 less their common shift."""
     change = second - first
     return float(np.abs(change - np.median(change)).mean())
 

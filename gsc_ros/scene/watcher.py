@@ -122,7 +122,7 @@ class SceneWatcher(Scenes):
         self._worker.stop()
 
     def consider(self, camera: str, picture: np.ndarray, now_ns: int) -> bool:
-        """Have a picture looked at if that is due; never blocks on the models."""
+        """Have a picture (H, W, 3) uint8 described if that is due; never waits for the models."""
         due = super().consider(camera, picture, now_ns)
         if due:
             self._worker.notify()

@@ -35,7 +35,11 @@ def flat_areas(original: np.ndarray) -> np.ndarray:
 
 
 def strength(picture: np.ndarray, original: np.ndarray) -> float:
-    """RMS of the high pass in the flat areas [grey levels]; NaN with too few of them."""
+    """
+    RMS of the high pass in the flat areas [grey levels]; NaN with too few of them.
+
+    Of a decoded picture; both are (H, W, 3) uint8, as below.
+    """
     check_pair(picture, original)
     flat = flat_areas(original)
     if flat.sum() < _LEAST:

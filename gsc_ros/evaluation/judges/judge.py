@@ -95,19 +95,19 @@ class Judge:
         return self._known.get(picture, source, lambda: self._judge(picture, source, stem))
 
     def judge_source(self, source: np.ndarray, stem: str = '') -> tuple[Figures, dict[str, Any]]:
-        """Only what says something of a source picture: how detections agree with its labels."""
+        """Return metrics and detections of a source (H, W, 3) uint8: agreement with its labels."""
         if self._detector is None:
             return {}, {}
         return self._agreement(self._detect(source, source), source, stem)
 
     def features(self, picture: np.ndarray, source: np.ndarray) -> str | None:
-        """Return what the distance of whole sets is worked out from; None without DINO."""
+        """Return a picture's features, packed, for the distance of sets; None without DINO."""
         dino = self._measures.get('dino')
         return pack_features(dino.summary(picture, source)) if isinstance(dino, DinoMetric) \
             else None
 
     def objects(self, source: np.ndarray) -> list[SceneObject]:
-        """Return what the detector is sure of on a source picture; nothing without a detector."""
+        """Return confident detections on a source (H, W, 3) uint8; none without a detector."""
         return detection.confident(self._detect(source, source))
 
     def _judge(self, picture: np.ndarray, source: np.ndarray, stem: str

@@ -34,7 +34,7 @@ class VggMetric:
         self._distances: Memo[float] = Memo()
 
     def __call__(self, picture: np.ndarray, reference: np.ndarray) -> float:
-        """Distance, 0 for equal pictures, about 0..5; not comparable with LPIPS."""
+        """Distance of two (H, W, 3) uint8: 0 for equal ones, about 0..5; unlike LPIPS in scale."""
         check_pair(picture, reference)
         return self._distances.get(picture, reference, lambda: self._distance(picture, reference))
 

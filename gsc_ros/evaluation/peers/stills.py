@@ -101,7 +101,7 @@ class PeerEncoder:
         return self._files[key][0]
 
     def decoded(self, scale: int, quality: int) -> np.ndarray:
-        """Decode and enlarge to the source's size."""
+        """Decode and enlarge to the source's size, (H, W, 3) uint8."""
         key = scale, quality
         if key not in self._decoded:
             data = self.file(scale, quality)

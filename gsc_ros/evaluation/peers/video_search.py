@@ -129,7 +129,7 @@ class Search:
         return Trial(scale, divisor, setting, units, fill)
 
     def planes(self, scale: int, divisor: int) -> Iterator[np.ndarray]:
-        """Pictures to send, shrunk, 4:2:0."""
+        """Pictures to send, shrunk: uint8 (H * 3 / 2, W) each, 4:2:0."""
         size = self.coded_size(scale)
         for picture in self.frames[::divisor]:
             small = Image.fromarray(picture).resize(size, Image.Resampling.LANCZOS)
@@ -142,7 +142,7 @@ class Search:
         return 2 * round(width / scale / 2), 2 * round(height / scale / 2)
 
     def enlarged(self, small: np.ndarray) -> np.ndarray:
-        """Scale a decoded picture to the source's size."""
+        """Scale a decoded picture (h, w, 3) uint8 to the source's size, (H, W, 3) uint8."""
         height, width = self.frames[0].shape[:2]
         return np.asarray(Image.fromarray(small).resize((width, height),
                                                         Image.Resampling.BICUBIC))
