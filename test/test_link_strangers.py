@@ -100,6 +100,24 @@ def test_a_recorded_call_costs_little_and_ends_nothing() -> None:
     assert sim.base_state.counters['two_robots'] == 0
 
 
+def test_many_recorded_calls_do_not_delay_a_robot() -> None:
+    """100 a second of 100 recorded HELLOs: a robot that starts has its session at once."""
+    sim = Simulation(settings(key=KEY), settings(key=KEY, bytes_per_second=500))
+    recorded = [RobotSession(KEY, 10**12 + run).hello() for run in range(100)]
+    for step in range(25_000):  # of 10 ms
+        sim.inject('base', recorded[step % 100])
+        if step == 22_000:  # by then each has been answered once
+            sim.start_robot()
+            began_ns = sim.now_ns
+            sim.sent['robot'].clear()
+            seen = len(sim.pictures)
+        if step % 50 == 0:
+            sim.picture()
+        sim.step()
+    assert sim.pictures[seen][0] - began_ns < 0.9 * SECOND
+    assert sim.base_state.counters['two_robots'] == 0
+
+
 def test_a_robot_that_heard_nothing_for_long_calls_again_and_is_answered() -> None:
     """Whatever the base station thinks of the session: 4 s of silence, then HELLO every 4 s."""
     sim = Simulation(settings(key=KEY), settings(key=KEY))

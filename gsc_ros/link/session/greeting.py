@@ -12,11 +12,32 @@ from gsc_ros.units import SECOND_NS
 # has bad luck or is a replay.
 AGAIN_NS = 800_000_000
 AGAIN_LONGEST_NS = 8 * SECOND_NS
-MOST_WORDS = 64
-# All words together: so many answers at once, and one more each second.
+MOST_WORDS = 256
+# All words together: so many answers at once, and one more in this time. Words that come for the
+# first time are counted apart from those that come again, so that replays do not delay a robot.
 BURST = 4
+REFILL_NS = 2 * SECOND_NS
 # HELLO is asked for at most so often.
 WANTED_NS = SECOND_NS
+
+
+class Allowance:
+    """So many at once, and one more each ``REFILL_NS``."""
+
+    def __init__(self) -> None:
+        """Start with a whole burst."""
+        self._left_ns = BURST * REFILL_NS
+        self._asked_ns: int | None = None
+
+    def take(self, now_ns: int) -> bool:
+        """Take one, if there is one left."""
+        elapsed_ns = 0 if self._asked_ns is None else max(0, now_ns - self._asked_ns)
+        self._asked_ns = now_ns
+        self._left_ns = min(self._left_ns + elapsed_ns, BURST * REFILL_NS)
+        if self._left_ns < REFILL_NS:
+            return False
+        self._left_ns -= REFILL_NS
+        return True
 
 
 class Greeting:
@@ -30,8 +51,7 @@ class Greeting:
         """``period_ms``: of our reports, told to robots."""
         self._session, self._period_ms = session, period_ms
         self._words: OrderedDict[Word, tuple[int, int]] = OrderedDict()  # answers, when last
-        self._credit_ns = BURST * SECOND_NS
-        self._credited_ns: int | None = None
+        self._first, self._again = Allowance(), Allowance()
         self._wanted_ns: int | None = None
         self.waiting: bytes | None = None
 
@@ -39,7 +59,9 @@ class Greeting:
         """Answer a robot that has proved the key, unless that happens too often."""
         count, last_ns = self._words.get(robot, (0, 0))
         pause_ns = min(AGAIN_NS << min(count, 8) >> 1, AGAIN_LONGEST_NS)
-        if (count and now_ns - last_ns < pause_ns) or not self._spend(now_ns):
+        if count and now_ns - last_ns < pause_ns:
+            return
+        if not (self._again if count else self._first).take(now_ns):
             return
         self._words[robot] = count + 1, now_ns
         self._words.move_to_end(robot)
@@ -60,12 +82,3 @@ class Greeting:
         """Return what has to leave now; it is given away, whether or not it can leave."""
         waiting, self.waiting = self.waiting, None
         return waiting
-
-    def _spend(self, now_ns: int) -> bool:
-        elapsed_ns = max(0, now_ns - (now_ns if self._credited_ns is None else self._credited_ns))
-        self._credited_ns = now_ns
-        self._credit_ns = min(self._credit_ns + elapsed_ns, BURST * SECOND_NS)
-        if self._credit_ns < SECOND_NS:
-            return False
-        self._credit_ns -= SECOND_NS
-        return True

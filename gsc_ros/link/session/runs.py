@@ -9,6 +9,8 @@ from gsc_ros.units import SECOND_NS
 MOST_REPLACED = 16
 # Without a key, what a run sent before it was replaced may come so much later.
 LATE_NS = 5 * SECOND_NS
+# Without a key, a run shows 8 bits only: after so long another may have them.
+FORGET_NS = 30 * SECOND_NS
 # After two robots were heard, the one that is there is kept until the other has not tried for so
 # long.
 SHARED_NS = 60 * SECOND_NS
@@ -50,8 +52,10 @@ class Runs:
             return Heard.SAME
         if self.refuses(run, now_ns, live=live):
             return Heard.LATE
-        if not proven and now_ns - self._replaced.get(run, -LATE_NS) < LATE_NS:
-            return Heard.LATE
+        if not proven:
+            self._forget(now_ns)
+            if now_ns - self._replaced.get(run, now_ns - LATE_NS) < LATE_NS:
+                return Heard.LATE
         returned = run in self._replaced
         if returned:
             self._shared_ns = now_ns
@@ -66,6 +70,11 @@ class Runs:
             return False
         self._shared_ns = now_ns
         return True
+
+    def _forget(self, now_ns: int) -> None:
+        for run, replaced_ns in list(self._replaced.items()):
+            if now_ns - replaced_ns >= FORGET_NS:
+                del self._replaced[run]
 
     def _change(self, run: int, now_ns: int) -> None:
         if self.current is not None:
