@@ -4,7 +4,7 @@ An emulated radio between the two ends of the link: datagrams cross no faster th
     python -m gsc_ros.link.radio --robot 127.0.0.1:47402 --base 127.0.0.1:47400 --kbps 8 --loss 5
 
 The robot's end sends to ``--robot``, the base station's listens on ``--base``; answers go back to
-where the robot's last datagram came from. It needs no ROS.
+where the robot's last datagram came from.
 """
 from __future__ import annotations
 

