@@ -41,7 +41,7 @@ def _module(command: str) -> ModuleType:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     logging.basicConfig(format='gsc: %(levelname)s: %(message)s', level=logging.WARNING)
-    warnings.filterwarnings('ignore', 'Image size', category=Warning)   # our own limit says it
+    warnings.filterwarnings('ignore', module='PIL')   # what matters is said by our errors
     args = build_parser().parse_args(argv)
     keep_freed_memory()
     keep_children_from_here()

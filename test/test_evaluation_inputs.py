@@ -117,3 +117,18 @@ def test_a_bad_picture_message_names_topic_and_number() -> None:
     shot = Shot(3, 5, 0, IMAGE, data, 'drive.mcap topic /depth')
     with pytest.raises(InvalidInputError, match=r'drive\.mcap topic /depth, picture 3.*--topics'):
         shot.read()
+
+
+@pytest.mark.parametrize('path', [None, 'text', 5])
+def test_what_is_no_path_is_a_typed_error(path: object) -> None:
+    with pytest.raises(InvalidInputError, match='input'):
+        find_inputs([path])
+
+
+def test_problems_are_collected_where_something_is_found(tree: Path, tmp_path: Path) -> None:
+    (tmp_path / 'notes.ts').write_text('const a = 1;')
+    problems: list[str] = []
+    assert find_inputs([tree / 'yard', tmp_path / 'notes.ts'], problems=problems)
+    assert len(problems) == 1 and 'notes.ts' in problems[0]
+    with pytest.raises(InvalidInputError, match='notes'):
+        find_inputs([tmp_path], problems=[])

@@ -68,14 +68,15 @@ def read(path: Path) -> tuple[int, str]:
 
 @pytest.mark.parametrize(('suffix', 'codec'), [
     ('.mkv', 'ffv1'), ('.avi', 'mpeg4'), ('.mp4', 'libx264'), ('.mkv', 'libx264'),
-    ('.ts', 'libx264'), ('.webm', 'libvpx')])
+    ('.ts', 'libx264'), ('.webm', 'libvpx'), ('.y4m', 'wrapped_avframe')])
 def test_a_whole_video_is_whole(tmp_path: Path, suffix: str, codec: str) -> None:
     assert read(write(tmp_path / f'x{suffix}', codec=codec)) == (30, '')
 
 
 @pytest.mark.parametrize(('suffix', 'codec', 'options'), [
     ('.mkv', 'ffv1', {}), ('.avi', 'mpeg4', {}), ('.mkv', 'libx264', {}),
-    ('.mp4', 'libx264', {'movflags': 'faststart'})])
+    ('.mp4', 'libx264', {'movflags': 'faststart'}), ('.ts', 'libx264', {}),
+    ('.y4m', 'wrapped_avframe', {})])
 def test_a_cut_video_says_so_after_what_is_left(tmp_path: Path, suffix: str, codec: str,
                                                 options: dict[str, str]) -> None:
     path = write(tmp_path / f'x{suffix}', codec=codec, noise=True, **options)
@@ -83,6 +84,13 @@ def test_a_cut_video_says_so_after_what_is_left(tmp_path: Path, suffix: str, cod
     count, said = read(path)
     assert 3 <= count < 25
     assert f'x{suffix}' in said and 'damaged' in said
+
+
+def test_a_cut_video_without_its_index_says_so(tmp_path: Path) -> None:
+    path = write(tmp_path / 'x.mp4', noise=True)
+    path.write_bytes(path.read_bytes()[:path.stat().st_size // 2])
+    with pytest.raises(InvalidInputError, match=r'x\.mp4.*cut'):
+        open_source(str(path))
 
 
 def test_damage_in_the_middle_costs_only_itself(tmp_path: Path) -> None:

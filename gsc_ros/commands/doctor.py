@@ -59,6 +59,18 @@ def versions() -> Iterator[str]:
             yield f'{name} {metadata.version(name)}'
         except metadata.PackageNotFoundError:   # of a ROS install
             yield f'{name}: installed'
+    yield detector_weights()
+
+
+def detector_weights() -> str:
+    """Say whether the default detector's weights are here, and what fetches them."""
+    from gsc_ros.models.pinned import PINNED
+    from gsc_ros.models.yolo import cache_folder
+    from gsc_ros.scene.detector import DEFAULT_SOURCE
+    file = cache_folder() / DEFAULT_SOURCE
+    if PINNED[DEFAULT_SOURCE].matches(file):
+        return f'detector: {file}, its hash agrees'
+    return f'detector: embedded; {file} is not there or another file (gsc fetch-detector)'
 
 
 def best_device(wanted: str | None = None) -> tuple[str, float]:

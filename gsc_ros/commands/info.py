@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from gsc_ros.commands.files import read_packet
+from gsc_ros.commands.files import naming, read_packet
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -44,7 +44,8 @@ def describe(data: bytes) -> dict[str, Any]:
 
 def run(args: argparse.Namespace) -> int:
     """Print the fields as lines or as JSON."""
-    fields = describe(read_packet(args.input))
+    with naming(args.input):
+        fields = describe(read_packet(args.input))
     if args.json:
         print(json.dumps(fields))
         return 0

@@ -19,6 +19,8 @@ VIDEO_SUFFIXES = ('.mp4', '.avi', '.mkv', '.mov', '.webm', '.m4v', '.mpg', '.mpe
 _OPTIONS = {'protocol_whitelist': 'file'}
 _DEFAULT_RATE = 25
 _MOST_FAILURES = 1000   # packets in a row without a picture, after which a file is given up
+_TS_PACKETS = (188, 192, 204)   # bytes: plain, with time stamps, with parity
+_LONGEST_LINE = 4096
 # A file ends where its header says, give or take this share of its length.
 _TOLERANCE = 0.05
 
@@ -71,7 +73,7 @@ def frames(path: Path) -> Iterator[VideoFrame]:
         container = av.open(str(path.resolve()), options=_OPTIONS)
     except (av.FFmpegError, OSError, ValueError) as error:
         raise InvalidInputError('input', path, 'a video file that FFmpeg reads '
-                                f'({_reason(error)})') from error
+                                f'({_cut_mp4(path) or _reason(error)})') from error
     with container:
         if not container.streams.video:
             raise InvalidInputError('input', path, 'a file with a video stream')
@@ -87,6 +89,7 @@ class _Reading:
         self._stream.thread_type = 'AUTO'
         self._rate = float(self._stream.average_rate or _DEFAULT_RATE)
         self._failed, self._reason = 0, ''
+        self._packet_bytes = 0    # of the first one
 
     def frames(self) -> Iterator[VideoFrame]:
         count, first_s, last_s = 0, 0.0, 0.0
@@ -126,6 +129,7 @@ class _Reading:
                 packets = self._container.demux(self._stream)
                 continue
             failed = 0
+            self._packet_bytes = self._packet_bytes or packet.size
             if packet.is_corrupt:
                 self._failed, self._reason = self._failed + 1, 'a damaged packet'
             yield packet
@@ -134,6 +138,8 @@ class _Reading:
         if self._failed or not count:
             raise DamagedVideoError(self._path, count, f'{self._failed} places, the last: '
                                     f'{self._reason or "no frame at all"}')
+        if _breaks_off(self._path, self._packet_bytes):
+            raise DamagedVideoError(self._path, count, 'cut: its last packet breaks off')
         expected = self._expected_s()
         missing = expected - seconds - 1 / self._rate
         if missing > max(2 / self._rate, _TOLERANCE * expected):
@@ -154,6 +160,25 @@ class _Reading:
 
 def _reason(error: Exception) -> str:
     return f'{getattr(error, "strerror", None) or error or ""}'.strip() or type(error).__name__
+
+
+def _breaks_off(path: Path, packet_bytes: int) -> bool:
+    """Whether a file of packets of one length, which names no duration, ends within one."""
+    size = path.stat().st_size
+    with path.open('rb') as file:
+        line = file.readline(_LONGEST_LINE)
+    if line.startswith(b'YUV4MPEG2') and packet_bytes:
+        return (size - len(line)) % (packet_bytes + len(b'FRAME\n')) != 0
+    return path.suffix.lower() == '.ts' and all(size % length for length in _TS_PACKETS)
+
+
+def _cut_mp4(path: Path) -> str:
+    """Say that an MP4 file is cut, if that is why it cannot be opened: its index comes last."""
+    try:
+        with path.open('rb') as file:
+            return 'cut: it lacks its index' if file.read(8)[4:] == b'ftyp' else ''
+    except OSError:
+        return ''
 
 
 def _squared(picture: Picture, aspect: Fraction) -> Picture:
