@@ -1,1 +1,1 @@
-"""The demonstration: a recording of one run and what is made of it"""
+"""The demonstration: a recording of one run and what is made of it."""
