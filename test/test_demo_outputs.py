@@ -10,18 +10,11 @@ import av
 from demo_bag import DemoBag, packet, SECOND, TOPICS
 from gsc_ros.codec.errors import InvalidInputError
 from gsc_ros.demo.movie import write_movie
+from gsc_ros.demo.options import DemoOptions, environment, node_specs, player_spec
 from gsc_ros.demo.page import titles, write_page
 from gsc_ros.demo.reading import PacketTime, read_run, Run
 from gsc_ros.demo.recording import BAG_FOLDER, RECEIVED, VIEWS
-from gsc_ros.demo.session import (
-    DemoError,
-    DemoOptions,
-    environment,
-    node_specs,
-    player_spec,
-    prepare_folder,
-    summarise,
-)
+from gsc_ros.demo.session import DemoError, prepare_folder, summarise
 from gsc_ros.demo.statistics import busiest_window, LINK_OVERHEAD, rate, statistics, table
 from gsc_ros.runtime.specs import NodeSpec
 import pytest

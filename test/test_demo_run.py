@@ -11,8 +11,9 @@ from demo_bag import DemoBag, packet, SECOND
 from gsc_ros import cli
 from gsc_ros.codec.errors import CheckpointError
 from gsc_ros.demo import session
+from gsc_ros.demo.options import DemoOptions
 from gsc_ros.demo.recording import BAG_FOLDER, VIEWS
-from gsc_ros.demo.session import DemoError, DemoOptions, run_demo
+from gsc_ros.demo.session import DemoError, run_demo
 from gsc_ros.runtime.processes import ProcessGroup
 from gsc_ros.runtime.specs import NodeSpec
 import numpy as np

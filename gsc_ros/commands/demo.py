@@ -45,8 +45,9 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the demo; 0 if pictures arrived (errors are raised and become 1)."""
+    from gsc_ros.demo.options import DemoOptions
     from gsc_ros.demo.recording import BAG_FOLDER
-    from gsc_ros.demo.session import DemoOptions, run_demo
+    from gsc_ros.demo.session import run_demo
     from gsc_ros.demo.statistics import table
     from gsc_ros.media.sources import default_clip
     from gsc_ros.runtime.processes import sigterm_as_interrupt
