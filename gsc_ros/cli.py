@@ -4,6 +4,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 import importlib
+import io
 import logging
 import os
 from pathlib import Path
@@ -42,6 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     logging.basicConfig(format='gsc: %(levelname)s: %(message)s', level=logging.WARNING)
     warnings.filterwarnings('ignore', module='PIL')   # what matters is said by our errors
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors='replace')   # names of files may be no Unicode
     args = build_parser().parse_args(argv)
     keep_freed_memory()
     keep_children_from_here()
