@@ -119,6 +119,7 @@ class SemanticDecoder:
         packet = unpack(data) if isinstance(data, bytes) else data
         # 2. what was sent: the plain picture, words and objects
         plain = self._coder(packet).decode_packet(packet, references)
+        packet = plain.packet
         caption = decode_caption(plain.caption_bytes)
         objects = decode_objects(plain.object_bytes)
         # 3. what the generator makes of it

@@ -22,6 +22,17 @@ PACKETS = st.builds(
         Packet, st.sampled_from(CoderId), SIDES, SIDES, WORDS, BYTES, BYTES, WORDS,
         st.integers(1, 255), st.just(b''), st.just(b''), st.binary(max_size=400), st.booleans())
 
+# Format 2: what it does not carry is 0 until its reference is known.
+SHORT = st.builds(
+    lambda sequence, distance, caption, objects, latent: Packet(
+        CoderId.HEVC, 0, 0, 0, 0, 0, sequence, distance, caption, objects, latent, version=2),
+    WORDS, st.integers(1, 32), st.binary(max_size=255),
+    st.lists(st.binary(min_size=5, max_size=5), max_size=20).map(b''.join),
+    st.binary(max_size=400)) | st.builds(
+        lambda sequence, distance, latent: Packet(
+            CoderId.HEVC, 0, 0, 0, 0, 0, sequence, distance, b'', b'', latent, True, 2),
+        WORDS, st.integers(1, 32), st.binary(max_size=400))
+
 PLAIN = Packet(CoderId.HEVC, 640, 480, 0x4801, 20, 3, 1234, None, b'caption', bytes(10), b'latent')
 
 
@@ -39,6 +50,38 @@ def test_round_trip(packet):
     assert len(data) == (16 + extra + len(packet.caption) + len(packet.objects)
                          + len(packet.latent))
     assert unpack(data) == packet
+
+
+@given(SHORT)
+def test_round_trip_of_format_2(packet):
+    """Five bytes of header, two more where the packet has text of its own."""
+    data = pack(packet)
+    text = 0 if packet.text_repeats else 2 + len(packet.caption) + len(packet.objects)
+    assert len(data) == packet.size == 5 + text + len(packet.latent)
+    assert data[bitstream.sequence_place(data)] == packet.sequence.to_bytes(2, 'little')
+    assert unpack(data) == packet
+
+
+@given(st.binary(min_size=5, max_size=60))
+def test_any_short_bytes_are_refused_or_have_one_form(data):
+    """Also where the CRC is right."""
+    data = bytes([0x80 | data[0] & 0x3F]) + data[1:]
+    crc = bitstream._checksum(data[:3], data[5:])
+    for whole in (data, data[:3] + crc.to_bytes(2, 'little') + data[5:]):
+        try:
+            packet = unpack(whole)
+        except PacketError:
+            continue
+        assert pack(packet) == whole
+
+
+@pytest.mark.parametrize('change', [
+    {'reference': None}, {'reference': 33}, {'coder': CoderId.LEARNED}, {'version': 3},
+    {'text_repeats': True, 'caption': b'x'}])
+def test_what_format_2_cannot_say_is_refused(change):
+    short = {**vars(PLAIN), 'reference': 1, 'version': 2, **change}
+    with pytest.raises(InvalidInputError):
+        pack(Packet(**short))
 
 
 @settings(max_examples=300)

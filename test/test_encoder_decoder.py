@@ -131,8 +131,8 @@ def test_another_model_is_refused(decoder: SemanticDecoder) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('max_bytes', [-5, 0, 16, 17])
-@pytest.mark.parametrize('temporal', [False, True])
+@pytest.mark.parametrize(('temporal', 'max_bytes'), [
+    (False, -5), (False, 0), (False, 16), (False, 17), (True, -5), (True, 0), (True, 6)])
 def test_too_small_a_budget_names_the_smallest(encoder: SemanticEncoder, max_bytes: int,
                                                temporal: bool) -> None:
     references = SenderReferences() if temporal else None
@@ -143,7 +143,7 @@ def test_too_small_a_budget_names_the_smallest(encoder: SemanticEncoder, max_byt
         encoder.encode(scene(480, 640), max_bytes, sequence=2, references=references)
     smallest = caught.value.smallest
     data = encoder.encode(scene(480, 640), smallest, sequence=3, references=references)
-    assert 17 < len(data) <= smallest < 500
+    assert (6 if temporal else 17) < len(data) <= smallest < 500
 
 
 @pytest.mark.parametrize('picture', [

@@ -15,7 +15,7 @@ from gsc_ros.codec.errors import InvalidInputError, PacketError
 from gsc_ros.codec.objects import BYTES_PER_OBJECT, MAX_OBJECTS
 
 MAGIC = 0xC5
-VERSION = 1
+VERSION, SHORT_VERSION = 1, 2
 MIN_SIDE = 16
 MAX_SIDE = 4096
 MAX_PACKET = 65535
@@ -29,8 +29,15 @@ _KNOWN_FLAGS = _FLAG_REFERENCE | _FLAG_TEXT_REPEATS
 # caption length, object count; the CRC follows
 _HEADER = struct.Struct('<BBBH3sBBHBB')
 _CRC = struct.Struct('<H')
+_LENGTHS = struct.Struct('<BB')     # of caption and object list
 _CRC_START = 0xFFFF
 HEADER_BYTES = _HEADER.size + _CRC.size
+# Format 2, a predicted picture: marker (2 bits), distance (5), own text (1); sequence; the CRC
+_SHORT_MARK, _MARK_BITS = 0x80, 0xC0
+_SHORT_HEADER = struct.Struct('<BH')
+SHORT_HEADER_BYTES = _SHORT_HEADER.size + _CRC.size
+LENGTHS_BYTES = _LENGTHS.size
+MAX_SHORT_DISTANCE = 32
 
 
 class CoderId(IntEnum):
@@ -50,6 +57,10 @@ class Packet:
     generator's noise. ``sequence`` (16 bits) wraps. ``reference`` is the distance back, 1..255,
     in sequence numbers to the picture that this one needs, or None for a picture on its own.
     With ``text_repeats`` caption and objects are those of that picture, and none are sent.
+
+    ``version`` 2 is the short form of a predicted picture of the HEVC coder. It carries neither
+    sides, fingerprint, quality nor seed: they are those of the picture that it refers to, and 0
+    until that is known (``ReceiverReferences.complete``).
     """
 
     coder: CoderId
@@ -64,21 +75,29 @@ class Packet:
     objects: bytes
     latent: bytes
     text_repeats: bool = False
+    version: int = VERSION
 
     @property
     def size(self) -> int:
         """Bytes of the packet as ``pack`` writes it."""
-        return (HEADER_BYTES + (self.reference is not None) + len(self.caption)
-                + len(self.objects) + len(self.latent))
+        if self.version == SHORT_VERSION:
+            header = SHORT_HEADER_BYTES + (0 if self.text_repeats else _LENGTHS.size)
+        else:
+            header = HEADER_BYTES + (self.reference is not None)
+        return header + len(self.caption) + len(self.objects) + len(self.latent)
 
 
 def pack(packet: Packet) -> bytes:
     """
     Bytes of a packet: 16 of header, one more with a reference, then caption, objects, latent.
 
+    Of format 2: 5 of header, two more with text of its own.
+
     :raises InvalidInputError: naming the first field that is outside its range.
     """
     _check(packet)
+    if packet.version == SHORT_VERSION:
+        return _pack_short(packet)
     sides = (packet.width - 1) << 12 | (packet.height - 1)
     head = _HEADER.pack(
         MAGIC, VERSION << 4 | packet.coder, _flags(packet), packet.fingerprint,
@@ -87,6 +106,21 @@ def pack(packet: Packet) -> bytes:
     body = b'' if packet.reference is None else bytes([packet.reference])
     body += packet.caption + packet.objects + packet.latent
     return head + _CRC.pack(_checksum(head, body)) + body
+
+
+def _pack_short(packet: Packet) -> bytes:
+    distance = (packet.reference or 1) - 1
+    head = _SHORT_HEADER.pack(_SHORT_MARK | distance << 1 | (not packet.text_repeats),
+                              packet.sequence)
+    lengths = b'' if packet.text_repeats else _LENGTHS.pack(
+        len(packet.caption), len(packet.objects) // BYTES_PER_OBJECT)
+    body = lengths + packet.caption + packet.objects + packet.latent
+    return head + _CRC.pack(_checksum(head, body)) + body
+
+
+def sequence_place(data: bytes) -> slice:
+    """Return where a packet of either format has its sequence number, a u16."""
+    return slice(1, 3) if data[:1] and data[0] & _MARK_BITS == _SHORT_MARK else slice(10, 12)
 
 
 def _flags(packet: Packet) -> int:
@@ -99,15 +133,21 @@ def _checksum(head: bytes, body: bytes) -> int:
 
 
 def _check(packet: Packet) -> None:
-    ranges = [('width', packet.width, MIN_SIDE, MAX_SIDE),
-              ('height', packet.height, MIN_SIDE, MAX_SIDE),
+    sides = [] if packet.version == SHORT_VERSION else [
+        ('width', packet.width, MIN_SIDE, MAX_SIDE),
+        ('height', packet.height, MIN_SIDE, MAX_SIDE)]
+    ranges = [*sides,
+              ('version', packet.version, VERSION, SHORT_VERSION),
               ('fingerprint', packet.fingerprint, 0, 0xFFFF),
               ('quality', packet.quality, 0, 0xFF),
               ('seed', packet.seed, 0, 0xFF),
               ('sequence', packet.sequence, 0, 0xFFFF),
               ('caption length', len(packet.caption), 0, MAX_CAPTION_BYTES),
               ('objects length', len(packet.objects), 0, MAX_OBJECT_BYTES)]
-    if packet.reference is not None:
+    if packet.version == SHORT_VERSION:
+        ranges.append(('reference', packet.reference or 0, 1, MAX_SHORT_DISTANCE))
+        ranges.append(('coder', packet.coder, CoderId.HEVC, CoderId.HEVC))
+    elif packet.reference is not None:
         ranges.append(('reference', packet.reference, 1, 0xFF))
     for name, value, low, high in ranges:
         if not low <= value <= high:
@@ -129,6 +169,8 @@ def unpack(data: bytes) -> Packet:
 
     :raises PacketError: naming field, value and limit of the first thing that is wrong.
     """
+    if data[:1] and data[0] & _MARK_BITS == _SHORT_MARK:
+        return _unpack_short(data)
     if not HEADER_BYTES <= len(data) <= MAX_PACKET:
         raise PacketError('packet length', len(data), f'{HEADER_BYTES}..{MAX_PACKET}')
     head = data[:_HEADER.size]
@@ -148,6 +190,29 @@ def unpack(data: bytes) -> Packet:
     return Packet(coder, width, height, fingerprint, quality, seed, sequence, reference,
                   bytes(data[start:caption_end]), bytes(data[caption_end:objects_end]),
                   bytes(data[objects_end:]), repeats)
+
+
+def _unpack_short(data: bytes) -> Packet:
+    if not SHORT_HEADER_BYTES <= len(data) <= MAX_PACKET:
+        raise PacketError('packet length', len(data), f'{SHORT_HEADER_BYTES}..{MAX_PACKET}')
+    head, body = data[:_SHORT_HEADER.size], data[SHORT_HEADER_BYTES:]
+    (crc,) = _CRC.unpack_from(data, _SHORT_HEADER.size)
+    if crc != _checksum(head, body):
+        raise PacketError('crc', f'{crc:#06x}', f'{_checksum(head, body):#06x}')
+    mark, sequence = _SHORT_HEADER.unpack(head)
+    repeats = not mark & 1
+    caption_end = objects_end = start = 0
+    if not repeats:
+        start = _LENGTHS.size
+        caption_length, object_count = _LENGTHS.unpack(body[:start].ljust(start, b'\0'))
+        caption_end = start + caption_length
+        objects_end = caption_end + object_count * BYTES_PER_OBJECT
+    if max(start, objects_end) > len(body):
+        least = SHORT_HEADER_BYTES + max(start, objects_end)
+        raise PacketError('packet length', len(data), f'at least {least}')
+    return Packet(CoderId.HEVC, 0, 0, 0, 0, 0, sequence, (mark >> 1 & 0x1F) + 1,
+                  bytes(body[start:caption_end]), bytes(body[caption_end:objects_end]),
+                  bytes(body[objects_end:]), repeats, SHORT_VERSION)
 
 
 def _check_kind(magic: int, kind: int, flags: int) -> CoderId:

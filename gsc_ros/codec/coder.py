@@ -6,7 +6,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
 
-from gsc_ros.codec.bitstream import CoderId, HEADER_BYTES, MAX_SIDE, MIN_SIDE, Packet
+from gsc_ros.codec.bitstream import (
+    CoderId,
+    HEADER_BYTES,
+    LENGTHS_BYTES,
+    MAX_SIDE,
+    MIN_SIDE,
+    Packet,
+)
 from gsc_ros.codec.errors import InvalidInputError
 from gsc_ros.codec.objects import SceneObject
 from gsc_ros.codec.references import ReceiverReferences, SenderReferences
@@ -49,6 +56,11 @@ class Draft:
         """Bytes of the packet without its latent."""
         return HEADER_BYTES + len(self.caption_bytes) + len(self.object_bytes)
 
+    @property
+    def text_size(self) -> int:
+        """Bytes of the text in a packet of format 2, its lengths included."""
+        return LENGTHS_BYTES + len(self.caption_bytes) + len(self.object_bytes)
+
     def complete(self, coder: CoderId, fingerprint: int, coded: Coded) -> Packet:
         """Return the packet of a picture that stands alone."""
         return Packet(coder, self.width, self.height, fingerprint, coded.quality, self.seed,
@@ -60,12 +72,14 @@ class PlainPicture:
     """
     What a packet says without generation.
 
-    ``bpp`` is what a picture as sharp takes on its own, about, in bits per source pixel;
-    ``downscale`` by how many sixteenths of an octave the coded picture is smaller than the
-    source. ``evidence`` is what was transmitted of the picture, for
-    ``gsc_ros.prior.consistency.constraint``. ``render`` makes the picture when it is wanted.
+    ``packet`` is complete: where it was short, with what it takes from its reference. ``bpp`` is
+    what a picture as sharp takes on its own, about, in bits per source pixel; ``downscale`` by how
+    many sixteenths of an octave the coded picture is smaller than the source. ``evidence`` is what
+    was transmitted of the picture, for ``gsc_ros.prior.consistency.constraint``. ``render`` makes
+    the picture when it is wanted.
     """
 
+    packet: Packet
     caption_bytes: bytes
     object_bytes: bytes
     bpp: float

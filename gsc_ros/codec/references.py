@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 import zlib
 
-from gsc_ros.codec.bitstream import Packet
+from gsc_ros.codec.bitstream import Packet, VERSION
 from gsc_ros.codec.errors import PacketError
 from gsc_ros.codec.objects import SceneObject
 from gsc_ros.codec.resample import Planes
@@ -45,7 +45,7 @@ class Reference:
     ``width`` and ``height`` are the source's; ``planes`` have the coded size of ``quality``.
     ``caption_bytes`` and ``object_bytes`` are its packet's. ``root_qp`` and ``root_bpp``,
     quantiser and bits per source pixel, are those of the picture that stood alone at the
-    beginning of the chain; ``qp`` is this picture's own.
+    beginning of the chain; ``qp`` is this picture's own, ``seed`` its noise's.
     """
 
     width: int
@@ -57,13 +57,18 @@ class Reference:
     qp: int
     root_qp: int
     root_bpp: float
+    seed: int = 0
 
     @cached_property
     def check(self) -> int:
-        """One byte of checksum over planes and text: 255 of 256 wrong references are noticed."""
+        """Two bytes of checksum over planes and text; format 1 carries the lower one only."""
         text = self.caption_bytes + self.object_bytes
         parts = [*(plane.tobytes() for plane in self.planes), text]
-        return zlib.crc32(b''.join(parts)) & 0xFF
+        return zlib.crc32(b''.join(parts)) & 0xFFFF
+
+    def checked(self, version: int) -> bytes:
+        """Return what the latent of a packet of this format that refers to it begins with."""
+        return self.check.to_bytes(2, 'little')[:version]
 
     @property
     def bpp(self) -> float:
@@ -215,14 +220,16 @@ class ReceiverReferences:
         """
         if packet.reference is None:
             raise PacketError('reference', 'absent', '1..255')
-        if not packet.latent:
-            raise PacketError('latent length', 0, 'at least 1')
+        if len(packet.latent) < packet.version:
+            raise PacketError('latent length', len(packet.latent), f'at least {packet.version}')
         number = (packet.sequence - packet.reference) % SEQUENCES
         reference = self._pictures.get(number)
         if reference is None:
             raise MissingReferenceError(number, 'which is not here')
-        made_from = packet.width, packet.height, packet.quality, packet.latent[0]
-        if made_from != (reference.width, reference.height, reference.quality, reference.check):
+        named = packet.width, packet.height, packet.quality
+        known = reference.width, reference.height, reference.quality
+        if packet.version == VERSION and named != known or (
+                packet.latent[:packet.version] != reference.checked(packet.version)):
             raise MissingReferenceError(number, 'of which there is another one here')
         return reference
 

@@ -134,7 +134,7 @@ class LearnedCoder:
             raise ModelMismatchError(packet.fingerprint, self.fingerprint)
         coded, size = Coded(packet.quality, packet.latent), (packet.width, packet.height)
         return PlainPicture(
-            packet.caption, packet.objects,
+            packet, packet.caption, packet.objects,
             8 * len(packet.latent) / (packet.width * packet.height), DOWNSCALE,
             CodedSymbols(self, coded, *size), lambda: self.decode(coded, *size))
 

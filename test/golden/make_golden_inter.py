@@ -10,7 +10,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from gsc_ros.codec.bitstream import unpack, VERSION
+from gsc_ros.codec.bitstream import SHORT_VERSION, unpack
 from gsc_ros.codec.hevc.coder import decode_reference
 from gsc_ros.codec.objects import SceneObject
 from gsc_ros.codec.references import ReceiverReferences, Reference, SenderReferences
@@ -42,13 +42,13 @@ def main() -> None:
         packet = unpack(data)
         reference = decode_reference(packet, receiver)
         sender.acknowledge(packet.sequence)
-        (FOLDER / f'v{VERSION}_inter_{name}.gsc').write_bytes(data)
-        expected[f'v{VERSION}_inter_{name}'] = {
-            'fingerprint': packet.fingerprint, 'quality': packet.quality,
+        (FOLDER / f'v{SHORT_VERSION}_inter_{name}.gsc').write_bytes(data)
+        expected[f'v{SHORT_VERSION}_inter_{name}'] = {
+            'version': packet.version, 'quality': reference.quality,
             'sequence': packet.sequence, 'reference': packet.reference, 'caption': caption,
             'text_repeats': packet.text_repeats, 'objects': len(reference.object_bytes) // 5,
             'latent_bytes': len(packet.latent), 'planes': planes_digest(reference)}
-    (FOLDER / f'v{VERSION}_inter.json').write_text(json.dumps(expected, indent=1) + '\n')
+    (FOLDER / f'v{SHORT_VERSION}_inter.json').write_text(json.dumps(expected, indent=1) + '\n')
 
 
 if __name__ == '__main__':

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gsc_ros.codec.bitstream import CoderId, Packet
+from gsc_ros.codec.bitstream import CoderId, Packet, SHORT_HEADER_BYTES, SHORT_VERSION
 from gsc_ros.codec.coder import check_picture, Coded, Draft, PlainPicture
 from gsc_ros.codec.errors import BudgetError, ModelMismatchError, PacketError
 from gsc_ros.codec.hevc.alone import coded_size, Trials
@@ -111,9 +111,12 @@ class HevcCoder:
                       ) -> PlainPicture:
         """Decode the planes, enlarge them when the picture is wanted; see ``PictureCoder``."""
         noted = decode_reference(packet, references)
+        if packet.version == SHORT_VERSION:
+            packet = replace(packet, width=noted.width, height=noted.height, seed=noted.seed,
+                             quality=noted.quality, fingerprint=INTER_FINGERPRINT)
         return PlainPicture(
-            noted.caption_bytes, noted.object_bytes, noted.bpp, packet.quality, noted,
-            lambda: enlarge(noted.planes, packet.width, packet.height))
+            packet, noted.caption_bytes, noted.object_bytes, noted.bpp, noted.quality, noted,
+            lambda: enlarge(noted.planes, noted.width, noted.height))
 
 
 def decode_reference(packet: Packet, references: ReceiverReferences | None) -> Reference:
@@ -123,9 +126,9 @@ def decode_reference(packet: Packet, references: ReceiverReferences | None) -> R
     :raises GscError: as there.
     """
     references = references or ReceiverReferences()
-    if packet.fingerprint == INTER_FINGERPRINT:
+    if packet.version == SHORT_VERSION or packet.fingerprint == INTER_FINGERPRINT:
         parent = references.find(packet)
-        noted = _noted(packet, decode_from(parent, packet.latent), parent)
+        noted = _noted(packet, decode_from(parent, packet.latent[packet.version:]), parent)
     elif packet.fingerprint != ALONE_FINGERPRINT:
         raise ModelMismatchError(packet.fingerprint, ALONE_FINGERPRINT)
     elif packet.text_repeats:
@@ -138,24 +141,24 @@ def decode_reference(packet: Packet, references: ReceiverReferences | None) -> R
 
 
 def _repeats(draft: Draft, held: SentPicture) -> bool:
-    """Whether the base station has all of the text, or more of it than fits now."""
+    """Whether the base station has the text that was asked for, or as much as fits now."""
     there = len(held.reference.caption_bytes) + len(held.reference.object_bytes)
     fits = len(draft.caption_bytes) + len(draft.object_bytes)
-    return held.tells(draft.caption, draft.objects) and 0 < fits <= there
+    return held.tells(draft.caption, draft.objects) and fits <= there
 
 
 def _inter_size(draft: Draft, repeats: bool) -> int:
-    """Bytes of a predicted packet without its latent: one more, less the text that repeats."""
-    text = len(draft.caption_bytes) + len(draft.object_bytes)
-    return draft.size + 1 - text * repeats
+    """Bytes of a predicted packet without what is coded of the picture."""
+    return SHORT_HEADER_BYTES + SHORT_VERSION + (0 if repeats else draft.text_size)
 
 
 def _packet(draft: Draft, made: Made, held: SentPicture | None, repeats: bool) -> Packet:
     packet = draft.complete(CoderId.HEVC, ALONE_FINGERPRINT, made.coded)
     if made.parent is None or held is None:
         return packet
-    packet = replace(packet, fingerprint=INTER_FINGERPRINT,
-                     reference=distance(draft.sequence, held.sequence))
+    packet = replace(packet, fingerprint=INTER_FINGERPRINT, version=SHORT_VERSION,
+                     reference=distance(draft.sequence, held.sequence), seed=made.parent.seed,
+                     latent=made.parent.checked(SHORT_VERSION) + made.coded.data)
     return replace(packet, caption=b'', objects=b'', text_repeats=True) if repeats else packet
 
 
@@ -164,10 +167,10 @@ def _noted(packet: Packet, planes: Planes, parent: Reference | None) -> Referenc
         qp = quantiser(packet.latent)
         bpp = 8 * len(packet.latent) / (packet.width * packet.height)
         return Reference(packet.width, packet.height, packet.quality, planes, packet.caption,
-                         packet.objects, qp, qp, bpp)
+                         packet.objects, qp, qp, bpp, packet.seed)
     repeated = packet.text_repeats
     return replace(
         parent, planes=planes,
         caption_bytes=parent.caption_bytes if repeated else packet.caption,
         object_bytes=parent.object_bytes if repeated else packet.objects,
-        qp=quantiser(packet.latent[1:]) if packet.latent[1:] else parent.qp)
+        qp=quantiser(coded) if (coded := packet.latent[packet.version:]) else parent.qp)

@@ -81,8 +81,8 @@ def _predicted(reference: Reference, planes: Planes, max_bytes: int) -> tuple[Ma
     latents: dict[int, bytes] = {}
 
     def fill(qp: int) -> float:
-        latents[qp] = bytes([reference.check]) + encode_inter(reference.planes, planes, qp)
-        return len(latents[qp]) / max(max_bytes, 0.5)
+        latents[qp] = encode_inter(reference.planes, planes, qp)
+        return (len(latents[qp]) + 1) / max(max_bytes + 1, 0.5)
 
     qp = finest(fill, _floor(reference), MAX_QP + 1, reference.qp - _START,
                 per_halving=_PER_HALVING, enough=_ENOUGH)
@@ -90,17 +90,17 @@ def _predicted(reference: Reference, planes: Planes, max_bytes: int) -> tuple[Ma
         raise BudgetError(max_bytes, len(latents[MAX_QP]))
     decoded, latent = decode_from(reference, latents[qp]), latents[qp]
     if same(decoded, reference.planes):
-        latent = latent[:1]     # the check alone says so
+        latent = b''    # which says so
     return Made(Coded(reference.quality, latent), decoded, reference), qp
 
 
 def decode_from(reference: Reference, latent: bytes) -> Planes:
     """
-    Planes of a latent that was made from ``reference``, whose check must be right.
+    Planes of a latent, without its check, that was made from ``reference``.
 
     :raises PacketError: if they cannot be decoded.
     """
-    return decode_inter(reference.planes, latent[1:]) if len(latent) > 1 else reference.planes
+    return decode_inter(reference.planes, latent) if latent else reference.planes
 
 
 def _floor(reference: Reference) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 import struct
 
+from gsc_ros.codec.bitstream import sequence_place
 from gsc_ros.codec.errors import InvalidInputError
 from gsc_ros.codec.sequence import SEQUENCES
 from gsc_ros.link.wire.datagrams import LinkError
@@ -16,8 +17,6 @@ _STAMP = struct.Struct('<I')
 _SEQUENCE = struct.Struct('<H')
 _FACTS = struct.Struct('<IQBB')
 _STAMP_RANGE = 1 << 32
-# Where a GSC packet has its own sequence number (docs/BITSTREAM.md, section 2).
-_INSIDE = slice(10, 12)
 PICTURE_BYTES = _STAMP.size + _SEQUENCE.size
 MAX_BLOB = PICTURE_BYTES + MAX_PACKET
 
@@ -54,7 +53,7 @@ class FactsBlob:
 
 def sequence_inside(sequence: int, packet: bytes) -> bool:
     """Tell whether the packet itself says its sequence number."""
-    return packet[_INSIDE] == _SEQUENCE.pack(sequence)
+    return packet[sequence_place(packet)] == _SEQUENCE.pack(sequence)
 
 
 def write_picture(sequence: int, stamp_ns: int, packet: bytes) -> bytes:
@@ -67,12 +66,13 @@ def write_picture(sequence: int, stamp_ns: int, packet: bytes) -> bytes:
 def read_picture(blob: bytes, *, inside: bool) -> tuple[int, int, bytes]:
     """Return sequence number, low 32 bits of the stamp, packet."""
     start = _STAMP.size + (0 if inside else _SEQUENCE.size)
-    least = start + (_INSIDE.stop if inside else 1)
+    packet = blob[start:]
+    place = sequence_place(packet)
+    least = start + (place.stop if inside else 1)
     if not least <= len(blob) <= MAX_BLOB:
         raise LinkError('picture length', len(blob), f'{least}..{MAX_BLOB}')
-    packet = blob[start:]
     (stamp,) = _STAMP.unpack_from(blob)
-    (sequence,) = _SEQUENCE.unpack(packet[_INSIDE] if inside else blob[_STAMP.size:start])
+    (sequence,) = _SEQUENCE.unpack(packet[place] if inside else blob[_STAMP.size:start])
     return sequence, stamp, packet
 
 
