@@ -1,7 +1,7 @@
 """The base station: packets in, pictures and detections out."""
 
 from gsc_ros.nodes.launching import describe
-from gsc_ros.runtime.sides import base_specs, link_params, stream_remaps
+from gsc_ros.parameters.sides import base_specs, link_params, stream_remaps
 
 ARGUMENTS = {
     'stream_topic': ('base/camera/image_raw/gsc',

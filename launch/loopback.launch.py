@@ -1,7 +1,7 @@
 """Robot, emulated radio and base station on one machine."""
 
 from gsc_ros.nodes.launching import describe
-from gsc_ros.runtime.sides import camera_remaps, free_ports, loopback_specs, RadioSettings
+from gsc_ros.parameters.sides import camera_remaps, free_ports, loopback_specs, RadioSettings
 
 ARGUMENTS = {
     'image_topic': ('camera/image_raw',

@@ -1,7 +1,7 @@
 """The robot's side: cameras in, packets out, over the thin link where one is named."""
 
 from gsc_ros.nodes.launching import describe
-from gsc_ros.runtime.sides import camera_remaps, link_params, robot_specs
+from gsc_ros.parameters.sides import camera_remaps, link_params, robot_specs
 
 ARGUMENTS = {
     'image_topic': ('camera/image_raw',

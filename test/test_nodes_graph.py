@@ -24,8 +24,8 @@ from diagnostic_msgs.msg import DiagnosticArray
 from gsc_ros.media.images import picture_from_image
 from gsc_ros.nodes.messages import image_from_picture
 from gsc_ros.nodes.qos import latched_qos, output_qos
+from gsc_ros.parameters.sides import free_ports, loopback_specs, RadioSettings, robot_specs
 from gsc_ros.runtime.processes import FASTDDS_TRANSPORTS, node_environment, ProcessGroup
-from gsc_ros.runtime.sides import free_ports, loopback_specs, RadioSettings, robot_specs
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter

@@ -9,9 +9,9 @@ import time
 from gsc_ros.codec.errors import InvalidInputError, MissingDependencyError
 from gsc_ros.commands import run as command
 from gsc_ros.parameters.link import LINK_ROBOT
+from gsc_ros.parameters.sides import base_specs, loopback_specs, RadioSettings
 from gsc_ros.parameters.tables import ENCODER
 from gsc_ros.runtime.processes import FASTDDS_TRANSPORTS, node_environment, ProcessGroup
-from gsc_ros.runtime.sides import base_specs, loopback_specs, RadioSettings
 from gsc_ros.runtime.specs import NodeSpec, ProcessSpec, ros_arguments
 import pytest
 import yaml

@@ -14,9 +14,7 @@ import time
 from gsc_ros.codec.errors import InvalidInputError, MissingDependencyError
 from gsc_ros.link.line_settings import add_line_arguments, line_settings
 from gsc_ros.media.sources import TOPIC_PREFIX
-from gsc_ros.parameters.tables import ENCODER
-from gsc_ros.runtime.processes import POLL_S, ProcessGroup, sigterm_as_interrupt
-from gsc_ros.runtime.sides import (
+from gsc_ros.parameters.sides import (
     base_specs,
     base_wiring,
     budget,
@@ -28,6 +26,8 @@ from gsc_ros.runtime.sides import (
     robot_specs,
     Wiring,
 )
+from gsc_ros.parameters.tables import ENCODER
+from gsc_ros.runtime.processes import POLL_S, ProcessGroup, sigterm_as_interrupt
 from gsc_ros.runtime.specs import NodeSpec, ProcessSpec
 
 SIDES = ('robot', 'base', 'loopback')

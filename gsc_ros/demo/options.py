@@ -10,8 +10,8 @@ from gsc_ros.link.line_settings import line_settings
 from gsc_ros.media.sources import open_source, TOPIC_PREFIX
 from gsc_ros.parameters import topics
 from gsc_ros.parameters.player import RECORDER
+from gsc_ros.parameters.sides import config_file, free_ports, loopback_specs, RadioSettings, Wiring
 from gsc_ros.parameters.tables import ENCODER
-from gsc_ros.runtime.sides import config_file, free_ports, loopback_specs, RadioSettings, Wiring
 from gsc_ros.runtime.specs import NodeSpec, ProcessSpec
 
 STARTUP_S = 180.0   # loading networks on a busy small computer

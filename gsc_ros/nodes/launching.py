@@ -10,8 +10,8 @@ from typing import Any
 
 from gsc_ros.codec.errors import MissingDependencyError
 from gsc_ros.parameters import topics
+from gsc_ros.parameters.sides import config_file, shared_file
 from gsc_ros.parameters.tables import DECODER
-from gsc_ros.runtime.sides import config_file, shared_file
 from gsc_ros.runtime.specs import NodeSpec, ProcessSpec
 
 # mypy finds our folder of launch files under this name.
