@@ -16,25 +16,37 @@ import numpy as np
 
 # Mean change of a thumbnail's cell between two pictures of a slow drive [grey levels].
 TYPICAL_CHANGE = 12.0
+RATE_PICTURES = 8   # about so many count for the rate at which pictures come
 
 
 class Camera:
     """
     State of one camera between two packets.
 
-    ``activity`` is the latest change of the picture, 1 for that of a slow drive; ``sequence``
-    the number of the next packet.
+    ``activity`` is the latest change of the picture, 1 for that of a slow drive; ``rate`` how
+    many pictures a second it gives, None before that is known; ``sequence`` the number of the
+    next packet.
     """
 
     def __init__(self, counters: Counter[str]) -> None:
         """Count into ``counters`` what is sent and why it is not."""
         self.activity = 1.0
+        self.rate: float | None = None
         self.sequence = 0
         self.inbox = FeedbackInbox()
         self.counters = counters
         self._references = SenderReferences()
         self._thumbnail: np.ndarray | None = None
+        self._offered_ns: int | None = None
         self._last: tuple[int, int] | None = None   # wire bytes of the last packet, when
+
+    def offered(self, now_ns: int) -> None:
+        """Measure how often pictures come."""
+        if self._offered_ns is not None and now_ns > self._offered_ns:
+            rate = SECOND_NS / (now_ns - self._offered_ns)
+            known = rate if self.rate is None else self.rate
+            self.rate = known + (rate - known) / RATE_PICTURES
+        self._offered_ns = now_ns
 
     def limits(self, now_ns: int) -> Limits:
         """Return what the link says now, nothing without one."""

@@ -142,9 +142,11 @@ class Sender(Generic[Tag]):
         """Forget pictures that wait."""
         self._waiting.clear()
 
-    def offer(self, camera: str, frame: Frame[Tag]) -> None:
-        """Have a picture sent, instead of an older one that still waits."""
-        counters = self._camera(camera).counters
+    def offer(self, camera: str, frame: Frame[Tag], now_ns: int) -> None:
+        """Have a picture sent that was taken now, instead of an older one that still waits."""
+        state = self._camera(camera)
+        state.offered(now_ns)
+        counters = state.counters
         replaced = self._waiting.put(camera, frame)
         with self._lock:
             counters['pictures_in'] += 1
@@ -170,7 +172,7 @@ class Sender(Generic[Tag]):
             hold_ns = camera.hold_ns(now_ns)
             if hold_ns is None:
                 continue
-            self._budget.offer(name, now_ns, activity=camera.activity)
+            self._budget.offer(name, now_ns, camera.activity, camera.rate)
             granted = 0 if hold_ns else self._budget.grant(name, now_ns)
             frame = self._waiting.take(name) if granted else None
             if frame is not None:

@@ -23,7 +23,7 @@ from gsc_ros.scene.watcher import Scene
 import numpy as np
 import pytest
 
-LIVE = LiveSettings(max_rate=2.0, min_bytes=150, max_bytes=1500, overhead_bytes=28, rtt_s=0.5)
+LIVE = LiveSettings(max_rate=5.0, min_bytes=150, max_bytes=1500, overhead_bytes=28, rtt_s=0.5)
 FPS, COUNT = 10, 40
 TIMES = [i * SECOND_NS // FPS for i in range(COUNT)]
 

@@ -3,8 +3,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gsc_ros.budget.byte_budget import BUCKET_PACKETS, BudgetSettings, ByteBudget, plan
+from gsc_ros.budget.byte_budget import BUCKET_PACKETS, BudgetSettings, ByteBudget, Plan, plan
 from gsc_ros.codec.errors import InvalidInputError
+from gsc_ros.parameters.tables import ENCODER
 from gsc_ros.units import SECOND_NS
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -107,18 +108,28 @@ def test_payload_and_wire_fit_together(limit, wire):
 
 def test_fragments_cost_their_headers():
     """400 bytes in datagrams of 100: four headers, five for one byte more."""
-    limit = BudgetSettings(1000, 2.0, 150, 1500, 38, 100)
+    limit = BudgetSettings(1000, 2.0, 150, 1500, 38, 100, latency_s=0.5)
     assert (limit.wire(400), limit.wire(401)) == (400 + 4 * 38, 401 + 5 * 38)
     assert limit.payload(limit.wire(400)) == 400
     assert plan(limit).payload == limit.payload(500) < 472
 
 
-def test_plan_of_the_defaults():
+def test_plan_of_two_a_second():
     """8 kbit/s carry two pictures of 472 bytes a second; a thinner link fewer, not smaller."""
-    assert plan(BudgetSettings(1000, 2.0, 150, 1500, 28)).payload == 472
+    assert plan(BudgetSettings(1000, 2.0, 150, 1500, 28, latency_s=0.5)).payload == 472
     thin = plan(BudgetSettings(125, 2.0, 150, 1500, 28))
     assert thin.payload == 150
     assert thin.rate == pytest.approx(125 / 178)
+
+
+@pytest.mark.parametrize(('speed', 'offered', 'payload', 'rate'), [
+    (1000, 30.0, 72, 10.0), (1000, 5.0, 172, 5.0), (1000, 1.0, 172, 1.0), (8000, 30.0, 772, 10.0),
+    (250, 30.0, 97, 2.0)])
+def test_plan_of_the_defaults(speed, offered, payload, rate):
+    """At most ten pictures a second, no more than the camera gives, each within 0.2 s of link."""
+    names = ('max_rate', 'min_bytes', 'max_bytes', 'overhead_bytes')
+    limit = BudgetSettings(speed, *(ENCODER[name].default for name in names))
+    assert plan(limit, offered=offered) == Plan(payload, pytest.approx(rate))
 
 
 def test_steady_camera_reaches_its_rate():
@@ -199,7 +210,7 @@ def test_failed_pictures_do_not_spin():
 def test_16_kbit_carry_a_picture_a_second_in_time(cameras):
     """At 16 kbit/s each camera sends one a second or more, and each leaves in half a second."""
     names = ['a', 'b'][:cameras]
-    limit = BudgetSettings(2000, 2.0, 150, 1500, 38, 400)
+    limit = BudgetSettings(2000, 2.0, 150, 1500, 38, 400, latency_s=0.5)
     sent = drive(ByteBudget(dict.fromkeys(names, 1.0), limit), names, [(30, 1.0)] * 2000)
     assert all(per_second(sent, name)[0] >= 1.9 for name in names)
     assert max(wire for *_, wire in sent) <= 0.5 * 2000
@@ -220,7 +231,7 @@ def test_2400_bit_carry_pictures_as_large_as_fit():
 @pytest.mark.parametrize('part', [1.0, 0.8])
 def test_no_camera_starves(speed, part):
     """Whoever asks first: a camera of a quarter of the weight gets about a third as much."""
-    limit = BudgetSettings(speed, 4.0, 150, 1500, 38)
+    limit = BudgetSettings(speed, 4.0, 150, 1500, 38, latency_s=0.5)
     sent = drive(ByteBudget({'a': 3.0, 'b': 1.0}, limit), ['a', 'b'], [(15, part)] * 6000)
     (_, large), (rate, small) = per_second(sent, 'a'), per_second(sent, 'b')
     assert 2.0 <= large / small <= 3.7
@@ -243,7 +254,7 @@ def test_the_camera_that_changes_gets_more():
 
 def test_shares_drift_and_do_not_swing():
     """Activity that flips with every picture moves the shares by little."""
-    limit = BudgetSettings(4000, 2.0, 100, 4000, 0)
+    limit = BudgetSettings(4000, 2.0, 100, 4000, 0, latency_s=0.5)
     budget, planned = ByteBudget({'a': 1.0, 'b': 1.0}, limit), []
     for step in range(200):
         now_ns = step * SECOND_NS // 10
@@ -278,7 +289,7 @@ def test_priorities_change_at_run_time():
 def test_limits_change_at_run_time():
     """New limits hold at once."""
     budget = ByteBudget({'a': 1.0}, BudgetSettings(1000, 2.0, 150, 1500, 28))
-    budget.change(BudgetSettings(4000, 2.0, 150, 1500, 28))
+    budget.change(BudgetSettings(4000, 2.0, 150, 1500, 28, latency_s=0.5))
     assert budget.plan('a', 0).payload == 1500
 
 

@@ -286,7 +286,7 @@ def test_encoder_obeys_what_the_link_says(start, stand_in_encoder):
     link.publish(told)
     bench.until(lambda: counters.get('acknowledged') == 2)
     assert isinstance(encoded(3)[-1][1], SenderReferences)
-    assert node._sender.budget == BudgetSettings(49_000, 60.0, 150, 1000, 50, 1000)
+    assert node._sender.budget == BudgetSettings(49_000, 60.0, 60, 1000, 50, 1000)
     told.quality, told.paused, told.refresh, told.roi = 0.5, True, True, [0.0, 0.0, 0.5, 1.0]
     link.publish(told)
     bench.until(lambda: counters.get('acknowledged') == 4)
@@ -341,7 +341,8 @@ class StandInDecoder:
 
 
 def test_decoder_follows_and_asks_for_what_it_misses(start, monkeypatch):
-    """Without subscribers packets are followed; a missing one brings one request a second."""
+    """Without subscribers packets are followed; what stays missing brings one request a second."""
+    monkeypatch.setattr('gsc_ros.receiver.PATIENCE_NS', 0)
     monkeypatch.setitem(sys.modules, 'gsc_ros.decoder',
                         SimpleNamespace(SemanticDecoder=StandInDecoder))
     bench = start(streams='["x/image_raw/gsc"]', reliability='reliable', depth='50')

@@ -9,6 +9,13 @@ import re
 from typing import Any
 
 from gsc_ros.codec.errors import InvalidInputError
+from gsc_ros.parameters.sides import (
+    base_specs,
+    camera_remaps,
+    loopback_specs,
+    robot_specs,
+    stream_remaps,
+)
 from gsc_ros.parameters.table import KINDS, Parameter
 from gsc_ros.parameters.tables import TABLES
 from gsc_ros.parameters.topics import (
@@ -19,13 +26,6 @@ from gsc_ros.parameters.topics import (
     info_topic,
     linked_topic,
     stream_topic,
-)
-from gsc_ros.runtime.sides import (
-    base_specs,
-    camera_remaps,
-    loopback_specs,
-    robot_specs,
-    stream_remaps,
 )
 from gsc_ros.runtime.specs import NodeSpec
 import pytest

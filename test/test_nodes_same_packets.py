@@ -63,9 +63,9 @@ class Tape(Sender[Any]):
 
     events: list[tuple[str, Any, int]] = []
 
-    def offer(self, camera: str, frame: Any) -> None:
-        self.events.append(('offer', frame.tag, 0))
-        super().offer(camera, frame)
+    def offer(self, camera: str, frame: Any, now_ns: int) -> None:
+        self.events.append(('offer', frame.tag, now_ns))
+        super().offer(camera, frame, now_ns)
 
     def tell(self, camera: str, feedback: Feedback, now_ns: int) -> None:
         self.events.append(('tell', feedback, now_ns))

@@ -87,7 +87,7 @@ class SenderMachine(RuleBasedStateMachine):
                 raise InvalidInputError('encoding', 'x', 'known')
             return picture(level)
 
-        self.sender.offer(camera, Frame(read, self.pictures))
+        self.sender.offer(camera, Frame(read, self.pictures), self.now_ns)
 
     @rule(camera=st.sampled_from(CAMERAS), speed=st.sampled_from([0, 300, 600, 5000]),
           control=st.builds(
@@ -214,7 +214,7 @@ def run(sender: Sender[str], seconds: int, offer: Callable[[int], None]) -> list
 def test_both_cameras_are_served(sender: Sender[str]) -> None:
     def offer(now_ns: int) -> None:
         for name in CAMERAS:
-            sender.offer(name, Frame(lambda: picture(9), ''))
+            sender.offer(name, Frame(lambda: picture(9), ''), now_ns)
 
     order = run(sender, 20, offer)
     assert order[:2] == ['front', 'rear']
@@ -224,7 +224,7 @@ def test_both_cameras_are_served(sender: Sender[str]) -> None:
 def test_an_operator_may_hold_a_camera_to_a_rate(sender: Sender[str]) -> None:
     """100 bytes a second on the wire: what went before has to be paid first."""
     def offer(now_ns: int) -> None:
-        sender.offer('front', Frame(lambda: picture(9), ''))
+        sender.offer('front', Frame(lambda: picture(9), ''), now_ns)
         sender.tell('front', Feedback(limits=Limits(Control(rate=100.0))), now_ns)
 
     run(sender, 60, offer)
@@ -234,4 +234,4 @@ def test_an_operator_may_hold_a_camera_to_a_rate(sender: Sender[str]) -> None:
 
 def test_unknown_cameras_are_named(sender: Sender[str]) -> None:
     with pytest.raises(InvalidInputError, match='side'):
-        sender.offer('side', Frame(lambda: picture(9), ''))
+        sender.offer('side', Frame(lambda: picture(9), ''), 0)

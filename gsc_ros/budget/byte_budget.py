@@ -63,19 +63,24 @@ class ByteBudget:
 
     def plan(self, camera: str, now_ns: int) -> Plan:
         """Return what ``camera`` aims at, given which cameras are active."""
-        return plan(self._settings, self._share(self._camera(camera), now_ns))
+        state = self._camera(camera)
+        return plan(self._settings, self._share(state, now_ns), state.demand.rate)
 
-    def offer(self, camera: str, now_ns: int, activity: float | None = None) -> None:
+    def offer(self, camera: str, now_ns: int, activity: float | None = None,
+              rate: float | None = None) -> None:
         """
         Note that ``camera`` has a picture: it takes part in sharing.
 
         ``activity`` says how much the picture changed, 0 or more, in a unit that is the same for
-        all cameras (InvalidInputError otherwise); None: as before, 1 at first.
+        all cameras (InvalidInputError otherwise); None: as before, 1 at first. ``rate`` says how
+        many pictures a second the camera gives; None: as before, more than wanted at first.
         """
         state = self._camera(camera)
         self._fill(now_ns)
         first = state.demand.offered_ns is None
         state.demand.offer(now_ns, activity)
+        if rate is not None:
+            state.demand.rate = rate
         if first:
             state.tokens = self._packet(state, now_ns)  # the first picture goes out at once
 
@@ -87,16 +92,17 @@ class ByteBudget:
         """
         state = self._camera(camera)
         self.offer(camera, now_ns)
-        state.granted = 0
-        state.waiting = True
+        state.granted, state.waiting = 0, True
+        # 1. not before its time
         if self._due_in_ns(state, now_ns) > 0:
             return 0
+        # 2. not before it has saved for a packet, and the link has room beside what others claim
         packet = self._packet(state, now_ns)
         free = self._window.room(now_ns) - self._promised() - self._claimed(state, now_ns)
         if min(math.floor(state.tokens), free) < packet:
             return 0
-        room = min(math.floor(state.tokens), max(packet, free - self._planned(state, now_ns)))
-        state.granted = min(self._settings.payload(room), self._settings.largest)
+        # 3. as planned, whatever else is free: what is saved makes pictures come sooner, not later
+        state.granted = self._settings.payload(packet)
         return state.granted
 
     def spend(self, camera: str, payload: int, now_ns: int) -> None:
@@ -151,7 +157,8 @@ class ByteBudget:
 
     def _packet(self, state: _Camera, now_ns: int) -> int:
         """Bytes on the wire of a packet as planned."""
-        return self._settings.wire(plan(self._settings, self._share(state, now_ns)).payload)
+        planned = plan(self._settings, self._share(state, now_ns), state.demand.rate)
+        return self._settings.wire(planned.payload)
 
     def _share(self, state: _Camera, now_ns: int) -> float:
         return share(state.demand, (other.demand for other in self._active(now_ns)))
@@ -173,13 +180,6 @@ class ByteBudget:
     def _claim(self, state: _Camera, now_ns: int) -> tuple[float, int]:
         """Who has saved more pictures comes first, then who was served longer ago."""
         return state.tokens / self._packet(state, now_ns), -state.due_ns
-
-    def _planned(self, state: _Camera, now_ns: int) -> int:
-        """Bytes that all others need in a second, 0 where not even one picture of each fits."""
-        others = sum(self._packet(other, now_ns) for other in self._active(now_ns)
-                     if other is not state)
-        fits = others + self._packet(state, now_ns) <= self._settings.ceiling
-        return others if fits else 0
 
     def _fill(self, now_ns: int) -> None:
         since_ns = now_ns if self._filled_ns is None else min(self._filled_ns, now_ns)

@@ -6,9 +6,8 @@ import math
 
 from gsc_ros.codec.errors import InvalidInputError
 
-# A picture that takes half a second to leave is less than one second old when it has arrived over
-# a link of 0.2 s, encoding included.
-LATENCY_S = 0.5
+# Age costs a moving camera more than bytes gain: docs/MEASURED.md, "Live streams".
+LATENCY_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -93,15 +92,16 @@ class Plan:
     rate: float
 
 
-def plan(settings: BudgetSettings, share: float = 1.0) -> Plan:
+def plan(settings: BudgetSettings, share: float = 1.0, offered: float = math.inf) -> Plan:
     """
     Choose picture size and rate for a camera that has ``share`` (0..1] of the bytes.
 
-    As many pictures as ``max_rate`` allows while a picture keeps ``smallest``; below that fewer
-    pictures, not smaller ones. No picture is planned above ``max_bytes``, nor so large that it
-    arrives late.
+    As many pictures a second as the camera offers and ``max_rate`` allows while a picture keeps
+    ``smallest``; below that fewer pictures, not smaller ones. No picture is planned above
+    ``max_bytes``, nor so large that it arrives late.
     """
     speed = settings.bytes_per_second * share
-    even = settings.payload(int(speed / settings.max_rate))
+    fastest = min(settings.max_rate, offered)
+    even = settings.payload(int(speed / fastest))
     payload = max(settings.smallest, min(even, settings.largest))
-    return Plan(payload, min(settings.max_rate, speed / settings.wire(payload)))
+    return Plan(payload, min(fastest, speed / settings.wire(payload)))

@@ -18,10 +18,15 @@ ACTIVITY_NS = 4 * SECOND_NS
 
 @dataclass
 class Demand:
-    """What speaks for a camera: its ``weight``, and how much its pictures change (0: not)."""
+    """
+    What speaks for a camera: its ``weight``, and how much its pictures change (0: not).
+
+    ``rate`` is how many pictures a second it gives.
+    """
 
     weight: float
     activity: float = 1.0
+    rate: float = math.inf
     offered_ns: int | None = None
 
     def offer(self, now_ns: int, activity: float | None) -> None:

@@ -212,7 +212,8 @@ def _convert(bag: Bag, target: _Target, rehearsal: Rehearsal[Message],
             target.copy(message)
             run.done.copied += 1
             if message.topic.shows_pictures and message.topic.name in rehearsal.cameras:
-                rehearsal.offer(message.topic.name, Frame(partial(_read, message), message))
+                rehearsal.offer(message.topic.name, Frame(partial(_read, message), message),
+                                message.time_ns)
             bar.update()
     run.until(run.now_ns + _UNDER_WAY_NS)
     run.done.bad_pictures += [f'{message.topic.name} at {message.time_ns}: {error}'

@@ -140,9 +140,9 @@ class Rehearsal(Generic[Tag]):
         """Names of the cameras."""
         return self._sender.cameras
 
-    def offer(self, camera: str, frame: Frame[Tag]) -> None:
-        """Have a picture sent, instead of an older one that still waits."""
-        self._sender.offer(camera, frame)
+    def offer(self, camera: str, frame: Frame[Tag], now_ns: int) -> None:
+        """Have a picture sent that was taken now, instead of an older one that still waits."""
+        self._sender.offer(camera, frame, now_ns)
 
     def advance(self, now_ns: int, end_ns: int) -> Iterator[tuple[str, OnScreen[Tag]]]:
         """Let time pass from ``now_ns`` to ``end_ns``; what each receiver shows meanwhile."""
@@ -231,7 +231,7 @@ def rehearse_clip(ours: OurCodecs, codecs: Sequence[OurCodec], frames: Sequence[
     screens: dict[str, list[OnScreen[int]]] = {codec.name: [] for codec in codecs}
     for index, (picture, now_ns, end_ns) in enumerate(zip(
             frames, times_ns, [*times_ns[1:], times_ns[-1] + 1], strict=True)):
-        run.offer(_CAMERA, Frame(partial(_same, picture), index))
+        run.offer(_CAMERA, Frame(partial(_same, picture), index), now_ns)
         for name, shown in run.advance(now_ns, end_ns):
             screens[name].append(shown)
     return ClipRun(run.sent, screens)

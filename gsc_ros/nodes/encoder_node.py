@@ -155,7 +155,8 @@ class EncoderNode(GscNode):
     def _on_picture(self, camera: _Camera, msg: Image | CompressedImage) -> None:
         convert = picture_from_image if isinstance(msg, Image) else picture_from_compressed
         if self._sender and self._worker:
-            self._sender.offer(camera.topic, Frame(partial(convert, msg), msg.header))
+            self._sender.offer(camera.topic, Frame(partial(convert, msg), msg.header),
+                               self.now_ns())
             self._worker.notify()
 
     def _on_camera_info(self, camera: _Camera, msg: CameraInfo) -> None:

@@ -29,8 +29,8 @@ _MTU = Parameter('mtu', 'int', 1200,
                  'Most bytes of one datagram, link header included; longer packets go in '
                  'fragments.', 64, 1500)
 _KEY_FILE = Parameter('key_file', 'str', '',
-                      'File with the pre-shared key of 32 bytes (raw, hex or base64) that not '
-                      'everybody may read; empty: neither encrypted nor authenticated.')
+                      'File with the pre-shared key of 32 bytes (raw, hex or base64) that only '
+                      'its owner may read; empty: neither encrypted nor authenticated.')
 
 LINK_ROBOT = Table((
     *NODE,
