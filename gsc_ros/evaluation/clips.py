@@ -14,6 +14,7 @@ from gsc_ros.evaluation.instruments import add, add_source, Instruments
 from gsc_ros.evaluation.judges.flicker import flicker, still_mask
 from gsc_ros.evaluation.live import ClipRun, OnScreen, rehearse_clip
 from gsc_ros.evaluation.our_codecs import coded_picture
+from gsc_ros.evaluation.peers.video_search import RTP_BYTES
 from gsc_ros.evaluation.work import Item, Result
 from gsc_ros.scene.watcher import Scene
 import numpy as np
@@ -102,7 +103,8 @@ def _peer(tools: Instruments, name: str, segment: _Segment, kbps: float) -> Code
     from gsc_ros.evaluation.peers import clips as video
     clip = video.code_clip(name, segment.frames, segment.fps, kbps,
                            distance=tools.judge.quick_distance,
-                           overhead_bytes=tools.settings.live.overhead_bytes)
+                           overhead_bytes=tools.settings.live.overhead_bytes + RTP_BYTES,
+                           delay_s=tools.settings.live.rtt_s / 2)
     sent = [i for i, size in enumerate(clip.frame_bytes) if size]
     payload = clip.payload_bytes / max(1, sum(clip.frame_bytes))
     coded = []
@@ -110,7 +112,7 @@ def _peer(tools: Instruments, name: str, segment: _Segment, kbps: float) -> Code
         size = sum(clip.frame_bytes[i] for i in share)
         coded.append(CodedPicture(name, clip.decoded[at], size, round(size * payload), PEER,
                                   clip.encode_s / len(sent), clip.decode_s / len(sent)))
-    ages = [at - max((i for i in sent if i <= at), default=0) for at in segment.judged]
+    ages = [max(at - clip.shown[at], 0) for at in segment.judged]
     return CodedSegment(
         coded, [Scene()] * len(coded), ages, _flickers(segment, clip.decoded),
         len(sent), clip.total_bytes, as_table(clip.detail))
@@ -150,12 +152,11 @@ def _seen(tools: Instruments, segment: _Segment, codec: OurCodec, run: ClipRun) 
             made[screen[at].sent.outgoing.tag], size=sum(packet.size for packet in packets),
             payload=sum(len(p.latent) + len(p.caption) + len(p.objects) for p in packets)))
     # 3. of the whole segment
-    overhead = tools.settings.live.overhead_bytes
     return CodedSegment(
         coded, [screen[at].sent.outgoing.scene for at in segment.judged],
-        [at - screen[at].sent.outgoing.tag for at in segment.judged],
+        [max(at - screen[at].sent.outgoing.tag, 0) for at in segment.judged],
         _flickers(segment, pictures), len(shown),
-        sum(len(one.outgoing.data) + overhead for one in run.sent), {})
+        run.wire_bytes, {})
 
 
 def _newest(segment: _Segment, shown: Sequence[OnScreen[int]]) -> list[OnScreen[int]]:

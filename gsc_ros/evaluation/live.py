@@ -140,6 +140,11 @@ class Rehearsal(Generic[Tag]):
         """Names of the cameras."""
         return self._sender.cameras
 
+    @property
+    def wire_bytes(self) -> int:
+        """All that the robot has put on the link, headers included."""
+        return self._link.robot.counters['sent_bytes']
+
     def offer(self, camera: str, frame: Frame[Tag], now_ns: int) -> None:
         """Have a picture sent that was taken now, instead of an older one that still waits."""
         self._sender.offer(camera, frame, now_ns)
@@ -217,6 +222,8 @@ class ClipRun:
 
     sent: list[Sent[int]]
     screens: dict[str, list[OnScreen[int]]]
+    wire_bytes: int
+    """All that the robot has put on the link, headers included."""
 
 
 def rehearse_clip(ours: OurCodecs, codecs: Sequence[OurCodec], frames: Sequence[np.ndarray],
@@ -234,7 +241,7 @@ def rehearse_clip(ours: OurCodecs, codecs: Sequence[OurCodec], frames: Sequence[
         run.offer(_CAMERA, Frame(partial(_same, picture), index), now_ns)
         for name, shown in run.advance(now_ns, end_ns):
             screens[name].append(shown)
-    return ClipRun(run.sent, screens)
+    return ClipRun(run.sent, screens, run.wire_bytes)
 
 
 def _one_camera(ours: OurCodecs, codecs: Sequence[OurCodec], kbps: float, live: LiveSettings

@@ -40,15 +40,16 @@ class ClipResult:
     """
     A clip as the receiver sees it.
 
-    ``decoded`` has a picture, uint8 (H, W, 3), per source picture: the newest that was sent by
-    then, so that a lower picture rate shows (one array, several times). ``frame_bytes`` has the
-    bytes of its access unit for each, 0 where none was sent.
+    ``decoded`` has a picture, uint8 (H, W, 3), per source picture: the newest that has crossed
+    the link by then, and ``shown`` the place of its source. ``frame_bytes`` has the bytes of its
+    access unit for each, 0 where none was sent.
     """
 
     frame_bytes: list[int]
     payload_bytes: int        # of the slices alone
     total_bytes: int          # frame_bytes and the datagrams' headers
     decoded: list[np.ndarray]
+    shown: list[int]
     encode_s: float
     decode_s: float
     detail: ClipDetail
@@ -56,7 +57,7 @@ class ClipResult:
 
 def code_clip(name: str, frames: Sequence[np.ndarray], fps: float, kbps: float, *,
               distance: Distance | None = None, overhead_bytes: int = OVERHEAD_BYTES,
-              clock: Callable[[], float] = time.perf_counter) -> ClipResult:
+              delay_s: float = 0.0, clock: Callable[[], float] = time.perf_counter) -> ClipResult:
     """
     Code a clip at the best setting that a link of ``kbps`` (1000 bit/s) carries in time.
 
@@ -67,10 +68,12 @@ def code_clip(name: str, frames: Sequence[np.ndarray], fps: float, kbps: float, 
     :param name: 'h264', 'h265' or 'av1'.
     :param frames: uint8 (H, W, 3), all of one size; about ten seconds make a good clip, longer
         ones share one rate factor.
-    :param distance: smaller is nearer; chooses the setting on some pictures (PSNR if None).
+    :param distance: smaller is nearer; chooses the setting by what is seen at some instants, each
+        against the frame of that instant (PSNR if None).
+    :param delay_s: of the link, beside the time that bytes take to leave.
     """
     _check(name, frames, fps, kbps)
-    search = Search(VIDEOS[name], frames, fps, Link(kbps * 125, overhead_bytes),
+    search = Search(VIDEOS[name], frames, fps, Link(kbps * 125, overhead_bytes, delay_s),
                     distance or _minus_psnr)
     best = search.best()
     return _measured(search, best, clock)
@@ -106,11 +109,13 @@ def _measured(search: Search, best: Trial, clock: Callable[[], float]) -> ClipRe
     excess = max(total - link.bytes_per_second * search.seconds,
                  (delay - MAX_DELAY_S) * link.bytes_per_second, 0)
     width, height = search.coded_size(best.scale)
+    screen = search.on_screen(best)
     return ClipResult(
         frame_bytes=[sizes[i // best.divisor] if i % best.divisor == 0 else 0
                      for i in range(len(search.frames))],
         payload_bytes=sum(map(codec.payload, units)), total_bytes=total,
-        decoded=[pictures[i // best.divisor] for i in range(len(search.frames))],
+        decoded=[pictures[number] for number in screen],
+        shown=[number * best.divisor for number in screen],
         encode_s=encoded - began, decode_s=decode_s,
         detail=ClipDetail(codec.name, best.scale, best.divisor, width, height, best.setting.crf,
                           best.setting.cap_kbps is not None, total - sum(sizes), delay,

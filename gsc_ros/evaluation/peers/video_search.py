@@ -1,6 +1,7 @@
 """The best setting of a video codec for one clip on one link."""
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import ceil, log2
@@ -14,21 +15,28 @@ from PIL import Image
 DIVISORS = (1, 2, 4, 8, 16, 32)
 MAX_DELAY_S = 1.0            # that a picture may wait for the link: the buffer of the rate control
 DATAGRAM_PAYLOAD = 1472      # Ethernet's 1500 less the headers
-# UDP/IPv4 headers, which our own packets pay too.
-OVERHEAD_BYTES = 28
+# UDP/IPv4 headers, which our own packets pay too, and RTP where ours have the link's header.
+RTP_BYTES = 12
+OVERHEAD_BYTES = 28 + RTP_BYTES
 _JUDGED_FRAMES = 8           # of a clip, to choose among the settings
 _GOLDEN = 0.6180339887498949
 _STEPS_PER_HALVING = 6       # of the constant rate factor; about, for all three codecs
-_CAP_SHARES = (1.0, 1.2)     # of the link, asked of the rate control: it tends to use less
+_CAP_SHARES = (0.6, 0.8, 1.0, 1.2)   # of the link, asked of the rate control
+_COARSER = (6, 12)           # steps of the rate factor above the finest that fits
 _FULL = 0.95                 # of the ceiling: no finer factor is looked for
 
 
 @dataclass(frozen=True)
 class Link:
-    """A constant rate in front of which pictures may wait up to ``MAX_DELAY_S``."""
+    """
+    A constant rate in front of which pictures may wait up to ``MAX_DELAY_S``.
+
+    ``delay_s`` is how long the last byte of a picture takes to the other end.
+    """
 
     bytes_per_second: float
     overhead_bytes: int = OVERHEAD_BYTES
+    delay_s: float = 0.0
 
     def wire_bytes(self, size: int) -> int:
         """Bytes of an access unit with the headers of its datagrams."""
@@ -42,6 +50,14 @@ class Link:
             longest = max(longest, waiting)
             waiting = max(0.0, waiting - self.bytes_per_second / fps)
         return longest / self.bytes_per_second
+
+    def crossed(self, sizes: Sequence[int], fps: float) -> list[float]:
+        """When each picture, taken at ``fps`` from 0 s on, has crossed; one after the other."""
+        free, times = 0.0, []
+        for number, size in enumerate(sizes):
+            free = max(free, number / fps) + self.wire_bytes(size) / self.bytes_per_second
+            times.append(free + self.delay_s)
+        return times
 
     def fill(self, sizes: Sequence[int], fps: float, seconds: float) -> float:
         """Share of the link that is used, by the mean rate or the longest wait; fits up to 1."""
@@ -92,7 +108,7 @@ class Search:
         if (scale, divisor) not in self._known:
             planes = list(self.planes(scale, divisor))
             constant = self._finest(planes, scale, divisor)
-            trials = [constant, *self._capped(planes, constant)]
+            trials = [constant, *self._coarser(planes, constant), *self._capped(planes, constant)]
             self._known[scale, divisor] = min(((self._judge(t), t) for t in trials),
                                               key=lambda scored: scored[0])
         return self._known[scale, divisor]
@@ -110,6 +126,19 @@ class Search:
             else:
                 low = crf
         return fits
+
+    def _coarser(self, planes: Sequence[np.ndarray], constant: Trial) -> Iterator[Trial]:
+        """Smaller pictures, which are fresher when they are seen."""
+        for steps in _COARSER:
+            crf = min(constant.setting.crf + steps, self.codec.factors[-1])
+            if crf > constant.setting.crf:
+                yield self._encode(planes, constant.scale, constant.divisor,
+                                   replace(constant.setting, crf=crf))
+
+    def on_screen(self, trial: Trial) -> list[int]:
+        """Which of the pictures sent is shown at each frame's time; before the first: that one."""
+        times = self.link.crossed([len(unit) for unit in trial.units], trial.setting.fps)
+        return [max(bisect_right(times, i / self.fps) - 1, 0) for i in range(len(self.frames))]
 
     def _capped(self, planes: Sequence[np.ndarray], constant: Trial) -> Iterator[Trial]:
         """Finer in quiet seconds, coarser in busy ones: left to the encoder's rate control."""
@@ -163,6 +192,7 @@ class Search:
         if trial.fill > 1:
             return 1e6 * trial.fill
         pictures = self.codec.decode(trial.units)
-        shown = [int(len(self.frames) * (i * _GOLDEN % 1)) for i in range(_JUDGED_FRAMES)]
-        return float(np.mean([self._distance(self.enlarged(pictures[i // trial.divisor]),
-                                             self.frames[i]) for i in shown]))
+        judged = [int(len(self.frames) * (i * _GOLDEN % 1)) for i in range(_JUDGED_FRAMES)]
+        screen = self.on_screen(trial)
+        return float(np.mean([self._distance(self.enlarged(pictures[screen[i]]), self.frames[i])
+                              for i in judged]))
