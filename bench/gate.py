@@ -2,7 +2,7 @@
 Whether new generator weights may replace the shipped ones, by all judges on the same packets.
 
     python bench/gate.py --data ../shared/data shipped=prior:gsc_ros/assets/prior.safetensors
-        mean=mean:runs/mean/checkpoint.pt [both=mean:FILE+prior:FILE] [--count 6] [--peers]
+        mean=mean:runs/mean/checkpoint.pt [both=mean:FILE+prior:FILE@0.5] [--count 6] [--peers]
 
 The first candidate is what the others are compared with. Everybody gets the same latents, without
 text and boxes, whose bytes are the rate. Latents and figures are kept under --work, by the digest
@@ -64,12 +64,18 @@ class Sent:
 
 
 class Weights:
-    """A candidate ``mean:FILE``, ``prior:FILE`` or ``mean:FILE+prior:FILE``."""
+    """
+    A candidate ``mean:FILE``, ``prior:FILE`` or ``mean:FILE+prior:FILE``.
+
+    ``@0.5`` behind it is the share of what the prior makes, of whatever it begins with.
+    """
 
     def __init__(self, text: str) -> None:
+        text, _, crispness = text.partition('@')
         files = dict(part.split(':', 1) for part in text.split('+'))
         self.digest = sha256(b''.join(Path(f).read_bytes() for f in files.values())).hexdigest()[
-            :12] + ''.join(sorted(files))
+            :12] + ''.join(sorted(files)) + crispness
+        self._crispness = float(crispness) if crispness else None
         self._files = files
         self._mean: MeanGenerator | None = None
         self._prior = embedded_generator(file=Path(files['prior'])) if 'prior' in files else None
@@ -83,7 +89,7 @@ class Weights:
         if self._prior is None:
             return plain
         return self._prior.regenerate(plain, bpp=sent.bpp, coder=CoderId.HEVC, caption='',
-                                      objects=(), seed=0)
+                                      objects=(), seed=0, crispness=self._crispness)
 
 
 def _mean(file: Path) -> MeanPredictor:
