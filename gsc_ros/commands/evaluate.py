@@ -62,6 +62,7 @@ def _add_what(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--picture-rate', type=float, default=1.0, metavar='R',
                         help='most pictures per second taken of a stream that is coded picture '
                              'by picture (default %(default)g)')
+    from gsc_ros.evaluation.engine import EvaluationPlan
     live = LiveSettings()
     parser.add_argument('--max-rate', type=float, default=live.max_rate, metavar='R',
                         help='most pictures per second that we send (default %(default)g, as the '
@@ -70,7 +71,16 @@ def _add_what(parser: argparse.ArgumentParser) -> None:
                         help='most bytes of a packet in a stream (default %(default)s, as the '
                              'encoder node)')
     parser.add_argument('--rtt', type=float, default=live.rtt_s, metavar='S',
-                        help='seconds from sending a packet to its acknowledgement '
+                        help='round trip of the link in seconds, beside the time that packets '
+                             'take to leave (default %(default)g)')
+    parser.add_argument('--loss', type=float, default=0.0, metavar='PERCENT',
+                        help='datagrams of our streams that the link loses (default %(default)g; '
+                             'peers lose nothing)')
+    parser.add_argument('--burst', type=float, default=0.0, metavar='MS',
+                        help='mean length of the bursts that they are lost in (default: each for '
+                             'itself)')
+    parser.add_argument('--judge-every', type=float, default=EvaluationPlan.judge_s, metavar='S',
+                        help='seconds of a stream between two judged instants '
                              '(default %(default)g)')
 
 
@@ -146,18 +156,21 @@ def _plan(args: argparse.Namespace, problems: list[str]) -> tuple[list[Input], E
     return inputs, EvaluationPlan(
         codecs=tuple(codecs), bpp=tuple(bpp), kbps=tuple(kbps), limit=args.limit,
         seconds=args.seconds, picture_rate=args.picture_rate, fps=args.fps,
-        keep=args.pictures, max_width=LiveSettings().max_width)
+        keep=args.pictures, max_width=LiveSettings().max_width, judge_s=args.judge_every)
 
 
 def _check_ranges(args: argparse.Namespace) -> None:
-    for name, least in (('limit', 1), ('pictures', 0), ('max_bytes', 100), ('rtt', 0)):
+    for name, least in (('limit', 1), ('pictures', 0), ('max_bytes', 100), ('rtt', 0),
+                        ('loss', 0), ('burst', 0)):
         value = getattr(args, name)
         if value is not None and value < least:
             raise InvalidInputError(f'--{name.replace("_", "-")}', value, f'{least} or more')
-    for name in ('seconds', 'fps', 'picture_rate', 'max_rate'):
+    for name in ('seconds', 'fps', 'picture_rate', 'max_rate', 'judge_every'):
         value = getattr(args, name)
         if value is not None and not value > 0:
             raise InvalidInputError(f'--{name.replace("_", "-")}', value, 'above 0')
+    if not args.loss <= 100:
+        raise InvalidInputError('--loss', args.loss, '0..100 percent')
     if any(path.resolve() == args.report.resolve() for path in args.input):
         raise InvalidInputError('--report', args.report, 'another folder than the input')
     if args.labels is not None and not args.labels.is_dir():
@@ -176,7 +189,8 @@ def _settings(args: argparse.Namespace, plan: EvaluationPlan) -> WorkSettings:
         elif name != DETECTION or not args.no_detection:
             measures.append(name)
     judge = JudgeSettings(tuple(measures), args.detector, args.labels, args.device)
-    live = LiveSettings(max_rate=args.max_rate, max_bytes=args.max_bytes, rtt_s=args.rtt)
+    live = LiveSettings(max_rate=args.max_rate, max_bytes=args.max_bytes, rtt_s=args.rtt,
+                        loss=args.loss / 100, burst_s=args.burst / 1000)
     return WorkSettings(plan.codecs, judge, live, args.device)
 
 
