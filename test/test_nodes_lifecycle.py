@@ -31,10 +31,10 @@ from gsc_ros.nodes import decoder_node
 from gsc_ros.nodes.decoder_node import DecoderNode
 from gsc_ros.nodes.detector_node import DetectorNode
 from gsc_ros.nodes.encoder_node import EncoderNode
-from gsc_ros.nodes.lifecycle import run_node
 from gsc_ros.nodes.link_node import LinkNode
 from gsc_ros.nodes.link_robot_node import LinkRobotNode
 from gsc_ros.nodes.messages import compressed_from_picture, image_from_picture
+from gsc_ros.nodes.process import run_node
 from gsc_ros.nodes.qos import output_qos
 from gsc_ros.parameters.tables import TABLES
 from rclpy.executors import SingleThreadedExecutor

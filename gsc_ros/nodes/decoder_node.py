@@ -4,16 +4,16 @@ from __future__ import annotations
 from collections import Counter
 from functools import partial
 import math
-import sys
 from threading import Lock, Thread
 import time
-from typing import TYPE_CHECKING
+from typing import NoReturn, TYPE_CHECKING
 
 from gsc_msgs.msg import ObjectArray, SemanticFrame, StreamInfo, StreamRequest
 from gsc_ros.models.assets import EMBEDDED
 from gsc_ros.nodes.diagnostics import Counters
-from gsc_ros.nodes.lifecycle import GscNode, run_node
+from gsc_ros.nodes.lifecycle import GscNode
 from gsc_ros.nodes.messages import image_from_picture, object_array, scale_camera_info, stamp_ns
+from gsc_ros.nodes.process import run_process
 from gsc_ros.nodes.qos import input_qos, latched_qos, output_qos
 from gsc_ros.parameters import topics
 from gsc_ros.parameters.tables import DECODER
@@ -221,10 +221,10 @@ class DecoderNode(GscNode):
         stream.objects.publish(object_array(decoded.objects, width, height, header))
 
 
-def main() -> int:
+def main() -> NoReturn:
     """Run the node until it is told to stop."""
-    return run_node(DecoderNode)
+    run_process(DecoderNode)
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    main()

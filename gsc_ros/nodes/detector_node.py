@@ -2,23 +2,23 @@
 from __future__ import annotations
 
 from functools import partial
-import sys
 from threading import Lock
 import time
-from typing import TYPE_CHECKING
+from typing import NoReturn, TYPE_CHECKING
 
 from gsc_msgs.msg import ObjectArray
 from gsc_ros.codec.errors import GscError
 from gsc_ros.media.images import picture_from_image
 from gsc_ros.media.overlay import draw_objects
 from gsc_ros.nodes.diagnostics import Counters
-from gsc_ros.nodes.lifecycle import GscNode, run_node
+from gsc_ros.nodes.lifecycle import GscNode
 from gsc_ros.nodes.messages import (
     DETECTION_ARRAY,
     detection_array,
     image_from_picture,
     object_array,
 )
+from gsc_ros.nodes.process import run_process
 from gsc_ros.nodes.qos import input_qos, output_qos
 from gsc_ros.parameters import topics
 from gsc_ros.parameters.tables import DETECTOR
@@ -186,10 +186,10 @@ class DetectorNode(GscNode):
         source.counters.gauge('detect_ms', (time.monotonic_ns() - started_ns) / 1e6)
 
 
-def main() -> int:
+def main() -> NoReturn:
     """Run the node until it is told to stop."""
-    return run_node(DetectorNode)
+    run_process(DetectorNode)
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    main()

@@ -3,10 +3,9 @@ from __future__ import annotations
 
 from collections import Counter
 from functools import partial
-import sys
 from threading import Lock
 import time
-from typing import TYPE_CHECKING
+from typing import NoReturn, TYPE_CHECKING
 
 from gsc_msgs.msg import SemanticFrame, StreamFeedback, StreamInfo
 from gsc_ros.codec.errors import InvalidInputError
@@ -15,8 +14,9 @@ from gsc_ros.link.wire.datagrams import RequestKind
 from gsc_ros.media.images import picture_from_compressed, picture_from_image
 from gsc_ros.nodes.diagnostics import Counters
 from gsc_ros.nodes.info_messages import StreamInfoPublisher
-from gsc_ros.nodes.lifecycle import GscNode, run_node
+from gsc_ros.nodes.lifecycle import GscNode
 from gsc_ros.nodes.messages import feedback_from_message
+from gsc_ros.nodes.process import run_process
 from gsc_ros.nodes.qos import input_qos, latched_qos, output_qos
 from gsc_ros.parameters import topics
 from gsc_ros.parameters.tables import ENCODER
@@ -206,10 +206,10 @@ class EncoderNode(GscNode):
         camera.facts.publish(outgoing.packet, outgoing.tag, self.parameters.values)
 
 
-def main() -> int:
+def main() -> NoReturn:
     """Run the node until it is told to stop."""
-    return run_node(EncoderNode)
+    run_process(EncoderNode)
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    main()

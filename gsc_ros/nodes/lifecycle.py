@@ -1,10 +1,9 @@
-"""Base of our lifecycle nodes: parameters, autostart, errors that never kill, clean exit."""
+"""Base of our lifecycle nodes: parameters, autostart, errors that never kill."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial, wraps
-import sys
 import time
 import traceback
 from typing import Any
@@ -13,15 +12,11 @@ from gsc_ros.codec.errors import GscError
 from gsc_ros.nodes.declare import NodeParameters
 from gsc_ros.nodes.diagnostics import Counters, Diagnostics
 from gsc_ros.parameters.table import Table
-from gsc_ros.runtime.tuning import keep_freed_memory, share_cpus
 from gsc_ros.runtime.worker import in_passing
-import rclpy
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile
 from rclpy.subscription import Subscription
-from rclpy.utilities import try_shutdown
 
 REPEAT_S = 30.0  # a message of one kind is logged again after this time at the earliest
 
@@ -35,9 +30,12 @@ class GscNode(LifecycleNode):
     What ``listen`` and ``advertise`` made is taken back before them.
     """
 
+    longest_close_s = 1.0  # waited for at the end of the process; a step under way may take longer
+
     def __init__(self, name: str, table: Table) -> None:
         """Declare the parameters, do nothing else."""
         super().__init__(name)
+        self.failed = False  # set by a node whose work cannot be done: its exit code is then 1
         self._logged: dict[str, tuple[float, int]] = {}
         self._diagnostics: Diagnostics | None = None
         self._heard: list[Subscription] = []
@@ -213,26 +211,3 @@ class GscNode(LifecycleNode):
         if self.parameters.locked:
             with self.guard('parameter change'):
                 self.parameters_changed()
-
-
-def run_node(make: Callable[[], GscNode], args: list[str] | None = None) -> int:
-    """Run a node until SIGINT or SIGTERM; the exit code: 0, or 1 when autostart failed."""
-    share_cpus()
-    keep_freed_memory()
-    rclpy.init(args=sys.argv if args is None else args)
-    node: GscNode | None = None
-    try:
-        node = make()
-        if not node.autostart():
-            return 1 if node.context.ok() else 0
-        executor = SingleThreadedExecutor()
-        executor.add_node(node)
-        executor.spin()
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    finally:
-        if node is not None:
-            node.close()
-            node.destroy_node()
-        try_shutdown()
-    return 0

@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 import secrets
-import sys
 import time
-from typing import Any
+from typing import Any, NoReturn
 
 from gsc_msgs.msg import SemanticFrame, StreamInfo, StreamRequest
 from gsc_ros.codec.errors import GscError, InvalidInputError
@@ -19,9 +18,9 @@ from gsc_ros.link.wire.datagrams import Request
 from gsc_ros.link.wire.stream_info import unpack_info
 from gsc_ros.nodes.diagnostics import Counters
 from gsc_ros.nodes.info_messages import info_from_facts
-from gsc_ros.nodes.lifecycle import run_node
 from gsc_ros.nodes.link_end import LinkEndNode
 from gsc_ros.nodes.messages import stamp_from_ns
+from gsc_ros.nodes.process import run_process
 from gsc_ros.nodes.qos import latched_qos, output_qos
 from gsc_ros.parameters import topics
 from gsc_ros.parameters.link import LINK_BASE, LINK_ROBOT, MAX_STREAMS
@@ -184,10 +183,10 @@ class LinkBaseNode(LinkEndNode[BaseEndpoint]):
                 end.request(Request(stream.number, kind, tuple(msg.values)), time.monotonic_ns())
 
 
-def main() -> int:
+def main() -> NoReturn:
     """Run the node until it is told to stop."""
-    return run_node(LinkBaseNode)
+    run_process(LinkBaseNode)
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    main()

@@ -2,14 +2,14 @@
 from __future__ import annotations
 
 from functools import partial
-import sys
-from typing import Any
+from typing import Any, NoReturn
 
 from gsc_msgs.msg import SemanticFrame, StreamInfo
 from gsc_ros.link.emulator import Line
 from gsc_ros.link.line_settings import LineSettings
 from gsc_ros.nodes.diagnostics import Counters
-from gsc_ros.nodes.lifecycle import GscNode, run_node
+from gsc_ros.nodes.lifecycle import GscNode
+from gsc_ros.nodes.process import run_process
 from gsc_ros.nodes.qos import input_qos, latched_qos, output_qos
 from gsc_ros.parameters import topics
 from gsc_ros.parameters.tables import LINK
@@ -132,10 +132,10 @@ class LinkNode(GscNode):
         self._timer.reset()
 
 
-def main() -> int:
+def main() -> NoReturn:
     """Run the node until it is told to stop."""
-    return run_node(LinkNode)
+    run_process(LinkNode)
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    main()

@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from functools import partial
 import math
 import secrets
-import sys
 import time
-from typing import Any
+from typing import Any, NoReturn
 
 from gsc_msgs.msg import SemanticFrame, StreamFeedback, StreamInfo
 from gsc_ros.codec.bitstream import unpack
@@ -19,9 +18,9 @@ from gsc_ros.link.settings import LinkSettings
 from gsc_ros.link.wire.stream_info import pack_info
 from gsc_ros.nodes.diagnostics import Counters
 from gsc_ros.nodes.info_messages import facts_from_info
-from gsc_ros.nodes.lifecycle import run_node
 from gsc_ros.nodes.link_end import LinkEndNode
 from gsc_ros.nodes.messages import stamp_ns
+from gsc_ros.nodes.process import run_process
 from gsc_ros.nodes.qos import input_qos, latched_qos, output_qos
 from gsc_ros.parameters import topics
 from gsc_ros.parameters.link import LINK_BASE, LINK_ROBOT
@@ -176,10 +175,10 @@ class LinkRobotNode(LinkEndNode[RobotEndpoint]):
             roi=control.roi, priority=control.priority))
 
 
-def main() -> int:
+def main() -> NoReturn:
     """Run the node until it is told to stop."""
-    return run_node(LinkRobotNode)
+    run_process(LinkRobotNode)
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    main()

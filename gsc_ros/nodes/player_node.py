@@ -1,10 +1,9 @@
 """Plays a video, a folder of pictures or a bag as if it were a camera."""
 from __future__ import annotations
 
-import sys
 import threading
 import time
-from typing import Any
+from typing import Any, NoReturn
 
 from gsc_ros.codec.errors import InvalidInputError
 from gsc_ros.media.images import shrink_to_width
@@ -17,8 +16,9 @@ from gsc_ros.media.sources import (
     TimedPicture,
 )
 from gsc_ros.nodes.diagnostics import Counters
-from gsc_ros.nodes.lifecycle import GscNode, run_node
+from gsc_ros.nodes.lifecycle import GscNode
 from gsc_ros.nodes.messages import compressed_from_picture, image_from_picture, scale_camera_info
+from gsc_ros.nodes.process import run_process
 from gsc_ros.nodes.qos import output_qos
 from gsc_ros.parameters import topics
 from gsc_ros.parameters.player import PLAYER
@@ -40,7 +40,6 @@ class PlayerNode(GscNode):
     def __init__(self) -> None:
         """Make the node; nothing is opened before configure."""
         super().__init__('gsc_player', PLAYER)
-        self.failed = False
         self._source: PictureSource | None = None
         self._pictures: Publisher | None = None
         self._infos: Publisher | None = None
@@ -179,17 +178,10 @@ class PlayerNode(GscNode):
         return info
 
 
-def main() -> int:
+def main() -> NoReturn:
     """Run the node until the input ends or it is told to stop; 1 if the input fails."""
-    nodes: list[PlayerNode] = []
-
-    def make() -> PlayerNode:
-        nodes.append(PlayerNode())
-        return nodes[-1]
-
-    code = run_node(make)
-    return code or int(any(node.failed for node in nodes))
+    run_process(PlayerNode)
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    main()

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-import sys
+from typing import NoReturn
 
 from diagnostic_msgs.msg import DiagnosticArray
 from gsc_msgs.msg import ObjectArray, SemanticFrame
@@ -25,8 +25,9 @@ from gsc_ros.media.bag_types import COMPRESSED, FRAME, IMAGE, OBJECTS
 from gsc_ros.media.images import picture_from_compressed
 from gsc_ros.media.message_bag import MessageBag
 from gsc_ros.nodes.diagnostics import Counters
-from gsc_ros.nodes.lifecycle import GscNode, run_node
+from gsc_ros.nodes.lifecycle import GscNode
 from gsc_ros.nodes.messages import image_from_picture
+from gsc_ros.nodes.process import run_process
 from gsc_ros.nodes.qos import input_qos, output_qos
 from gsc_ros.parameters.player import RECORDER
 from rclpy.publisher import Publisher
@@ -49,6 +50,8 @@ class RecorderNode(GscNode):
     Of the camera it writes the pictures that were sent; those of received packets it shows to the
     detector.
     """
+
+    longest_close_s = 30.0  # without its index the bag would be lost
 
     def __init__(self) -> None:
         """Make the node; nothing is written before configure."""
@@ -165,10 +168,10 @@ class RecorderNode(GscNode):
         return self._now_ns() if simulated or stamp <= 0 else int(stamp)
 
 
-def main() -> int:
+def main() -> NoReturn:
     """Run the node until it is told to stop."""
-    return run_node(RecorderNode)
+    run_process(RecorderNode)
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    main()
