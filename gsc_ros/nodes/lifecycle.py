@@ -11,6 +11,7 @@ from typing import Any
 from gsc_ros.codec.errors import GscError
 from gsc_ros.nodes.declare import NodeParameters
 from gsc_ros.nodes.diagnostics import Counters, Diagnostics
+from gsc_ros.nodes.services import guard_services
 from gsc_ros.parameters.table import Table
 from gsc_ros.runtime.worker import in_passing
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
@@ -35,6 +36,7 @@ class GscNode(LifecycleNode):
     def __init__(self, name: str, table: Table) -> None:
         """Declare the parameters, do nothing else."""
         super().__init__(name)
+        guard_services(self)
         self.failed = False  # set by a node whose work cannot be done: its exit code is then 1
         self._logged: dict[str, tuple[float, int]] = {}
         self._diagnostics: Diagnostics | None = None
@@ -74,43 +76,47 @@ class GscNode(LifecycleNode):
                          partial(in_passing, self.setup)):
             self.parameters.locked = True
             return TransitionCallbackReturn.SUCCESS
-        self._attempt('cleanup', self._withdraw_all, self.teardown)
-        return TransitionCallbackReturn.FAILURE
+        return _undone(self._drop_all())
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Start working."""
         if self._attempt('activate', self.start, self._start_diagnostics):
             self.get_logger().info(f'active: {self.summary()}')
             return TransitionCallbackReturn.SUCCESS
-        self._attempt('deactivate', self._stop_diagnostics, self._unsubscribe_all, self.stop)
-        return TransitionCallbackReturn.FAILURE
+        return _undone(self._stop_all())
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Stop working, keep models."""
-        self._attempt('deactivate', self._stop_diagnostics, self._unsubscribe_all, self.stop)
-        return TransitionCallbackReturn.SUCCESS
+        """Stop working, keep models; what is half stopped is dropped by ``on_error``."""
+        return _done(self._stop_all())
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Drop models and publishers; parameters may change again."""
-        self._attempt('cleanup', self._withdraw_all, self.teardown)
+        dropped = self._drop_all()
         self.parameters.locked = False
-        return TransitionCallbackReturn.SUCCESS
+        return _done(dropped)
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Stop and drop everything."""
-        self.close()
-        return TransitionCallbackReturn.SUCCESS
+        """Stop and drop everything; the node is finalized even if that fails."""
+        return (TransitionCallbackReturn.SUCCESS if self.close()
+                else TransitionCallbackReturn.FAILURE)
 
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Return to unconfigured after an unexpected error in a transition."""
+        """Stop and drop everything after a transition that failed half way: unconfigured."""
         self.close()
         self.parameters.locked = False
         return TransitionCallbackReturn.SUCCESS
 
-    def close(self) -> None:
-        """Stop threads and drop everything, whatever the state."""
-        self._attempt('deactivate', self._stop_diagnostics, self._unsubscribe_all, self.stop)
-        self._attempt('cleanup', self._withdraw_all, self.teardown)
+    def close(self) -> bool:
+        """Stop threads and drop everything, whatever the state; false when a step failed."""
+        stopped = self._stop_all()
+        return self._drop_all() and stopped
+
+    def _stop_all(self) -> bool:
+        return self._attempt_each('deactivate', self._stop_diagnostics, self._unsubscribe_all,
+                                  self.stop)
+
+    def _drop_all(self) -> bool:
+        return self._attempt_each('cleanup', self._withdraw_all, self.teardown)
 
     def autostart(self) -> bool:
         """Configure and activate when the parameter says so; false when that failed."""
@@ -135,9 +141,10 @@ class GscNode(LifecycleNode):
         return self._heard[-1]
 
     def unsubscribe(self, subscription: Subscription) -> None:
-        """End one subscription of ``listen`` early."""
-        self._heard.remove(subscription)
-        self.destroy_subscription(subscription)
+        """End one subscription of ``listen`` early; nothing happens if it has ended."""
+        if subscription in self._heard:
+            self._heard.remove(subscription)
+            self.destroy_subscription(subscription)
 
     def advertise(self, kind: Any, topic: str, qos: QoSProfile) -> Publisher:
         """Make a publisher that lasts until clean-up."""
@@ -145,9 +152,10 @@ class GscNode(LifecycleNode):
         return self._advertised[-1]
 
     def withdraw(self, publisher: Publisher) -> None:
-        """End one publisher of ``advertise`` early."""
-        self._advertised.remove(publisher)
-        self.destroy_publisher(publisher)
+        """End one publisher of ``advertise`` early; nothing happens if it has ended."""
+        if publisher in self._advertised:
+            self._advertised.remove(publisher)
+            self.destroy_publisher(publisher)
 
     @contextmanager
     def guard(self, kind: str, on_error: Callable[[Exception], None] | None = None
@@ -177,6 +185,11 @@ class GscNode(LifecycleNode):
             trace = ''.join(traceback.format_exception(error))
             self.get_logger().error(f'{kind}: unexpected error{more}\n{trace}')
 
+    def _attempt_each(self, transition: str, *steps: Callable[[], None]) -> bool:
+        """Take every step even if one before it fails; false when one did."""
+        taken = [self._attempt(transition, step) for step in steps]
+        return all(taken)
+
     def _attempt(self, transition: str, *steps: Callable[[], None]) -> bool:
         try:
             for step in steps:
@@ -203,11 +216,25 @@ class GscNode(LifecycleNode):
                                         self.counters, self.refresh_gauges)
 
     def _stop_diagnostics(self) -> None:
-        if self._diagnostics:
-            self._diagnostics.close()
-            self._diagnostics = None
+        diagnostics, self._diagnostics = self._diagnostics, None
+        if diagnostics:
+            diagnostics.close()
 
     def _on_changed(self) -> None:
         if self.parameters.locked:
             with self.guard('parameter change'):
                 self.parameters_changed()
+
+
+def _done(all_steps: bool) -> TransitionCallbackReturn:
+    """
+    Return how a transition that takes things down ended.
+
+    ERROR leads to ``on_error``: after FAILURE rclpy would take the node for as active as before.
+    """
+    return TransitionCallbackReturn.SUCCESS if all_steps else TransitionCallbackReturn.ERROR
+
+
+def _undone(all_steps: bool) -> TransitionCallbackReturn:
+    """Return how a failed transition ended: the state before it, if all could be taken back."""
+    return TransitionCallbackReturn.FAILURE if all_steps else TransitionCallbackReturn.ERROR

@@ -75,9 +75,9 @@ class LinkBaseNode(LinkEndNode[BaseEndpoint]):
     def stop(self) -> None:
         """End the link; forget the streams."""
         super().stop()
-        for stream in self._streams.values():
+        streams, self._streams, self._unnamed = self._streams, {}, {}
+        for stream in streams.values():
             self._drop(stream)
-        self._streams, self._unnamed = {}, {}
 
     def _drop(self, stream: _Stream) -> None:
         self.withdraw(stream.frames)

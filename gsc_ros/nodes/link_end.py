@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 import queue
 import time
 from typing import Any, Generic, TypeVar
@@ -82,33 +83,39 @@ class LinkEndNode(GscNode, Generic[End]):
         """Start the link's thread with a new endpoint."""
         assert self._settings is not None
         transport, self._transport = self._transport, None
+        self._events = queue.SimpleQueue()  # what an earlier thread still says goes nowhere
         self._arrival = self.create_guard_condition(self._handle_events)
         self.io = LinkIo(self.make_endpoint(self._settings), transport, self._open,
-                         time.monotonic_ns, self._take_events,
+                         time.monotonic_ns, partial(self._take_events, self._events),
                          lambda error: self.report('link', error))
         self.io.start()
 
     def stop(self) -> None:
         """End the thread and close the link."""
-        if self.io:
-            self.io.stop()
-            self.io = None
-        if self._arrival:
-            self.destroy_guard_condition(self._arrival)
-            self._arrival = None
-        self._events = queue.SimpleQueue()
+        io, self.io = self.io, None
+        arrival, self._arrival = self._arrival, None
         self.newest_stamp_ns = None
+        try:
+            if io:
+                io.stop()
+        finally:
+            if arrival:
+                self.destroy_guard_condition(arrival)
 
     def teardown(self) -> None:
         """Close a link that was never used; forget the key."""
-        if self._transport:
-            self._transport.close()
-        self._transport = self._settings = self._status = None
+        transport, self._transport = self._transport, None
+        self._settings = self._status = None
+        if transport:
+            transport.close()
 
-    def _take_events(self, events: Sequence[Any]) -> None:
+    def _take_events(self, waiting: queue.SimpleQueue[Sequence[Any]], events: Sequence[Any]
+                     ) -> None:
         """Queue events of the link's thread for the executor's."""
-        self._events.put(events)
-        self._arrival.trigger()
+        waiting.put(events)
+        arrival = self._arrival
+        if arrival:  # None while the node stops
+            arrival.trigger()
 
     def _handle_events(self) -> None:
         while not self._events.empty():
