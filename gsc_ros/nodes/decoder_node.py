@@ -84,6 +84,7 @@ class DecoderNode(GscNode):
         """Load the decoder; make the publishers."""
         from gsc_ros.decoder import SemanticDecoder
 
+        self.check_outputs('streams', topics.decoded_topics)
         self._streams = {topic: _Stream(self, topic) for topic in self.parameters['streams']}
         self._decoder = SemanticDecoder(self.parameters['device'], self.parameters['prior'])
         self._receiver = Receiver(self._decoder, self._streams, {

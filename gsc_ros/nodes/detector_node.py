@@ -79,6 +79,7 @@ class DetectorNode(GscNode):
         from gsc_ros.scene.detector import load_detector
 
         values = self.parameters
+        self.check_outputs('images', topics.detected_topics)
         source = {} if values['detector'] == 'auto' else {'source': values['detector']}
         self._detector = load_detector(device=values['device'], confidence=values['confidence'],
                                        **source)

@@ -74,6 +74,8 @@ class EncoderNode(GscNode):
         from gsc_ros.encoder import SemanticEncoder
 
         values = self.parameters
+        self.check_outputs('cameras', lambda camera: topics.decoded_topics(
+            topics.stream_topic(camera)))  # they would meet at the base station
         self._encoder = SemanticEncoder(values['coder'], values['device'])
         if (values['detector'], values['caption_source']) != ('none', 'none'):
             from gsc_ros.scene.describe import load_describe

@@ -1,7 +1,7 @@
 """Base of our lifecycle nodes: parameters, autostart, errors that never kill."""
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial, wraps
 import time
@@ -12,6 +12,7 @@ from gsc_ros.codec.errors import GscError
 from gsc_ros.nodes.declare import NodeParameters
 from gsc_ros.nodes.diagnostics import Counters, Diagnostics
 from gsc_ros.nodes.services import guard_services
+from gsc_ros.parameters.common import check_apart
 from gsc_ros.parameters.table import Table
 from gsc_ros.runtime.worker import in_passing
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
@@ -145,6 +146,12 @@ class GscNode(LifecycleNode):
         if subscription in self._heard:
             self._heard.remove(subscription)
             self.destroy_subscription(subscription)
+
+    def check_outputs(self, name: str, outputs: Callable[[str], Iterable[str]]) -> None:
+        """Raise InvalidInputError if two topics of parameter ``name`` have an output in common."""
+        check_apart(name, {
+            topic: [self.resolve_topic_name(output, only_expand=True) for output in outputs(topic)]
+            for topic in self.parameters[name]})
 
     def advertise(self, kind: Any, topic: str, qos: QoSProfile) -> Publisher:
         """Make a publisher that lasts until clean-up."""

@@ -5,7 +5,7 @@ Names without a leading slash stay relative, so that a node's namespace applies 
 """
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from gsc_ros.codec.errors import InvalidInputError
 
@@ -56,8 +56,7 @@ def sibling(topic: str, name: str) -> str:
     return f'{head}{slash}{name}'
 
 
-@dataclass(frozen=True)
-class DecodedTopics:
+class DecodedTopics(NamedTuple):
     """Outputs of the decoder for one stream."""
 
     picture: str
@@ -81,8 +80,7 @@ def decoded_topics(stream: str) -> DecodedTopics:
         'decoded/objects')))
 
 
-@dataclass(frozen=True)
-class DetectedTopics:
+class DetectedTopics(NamedTuple):
     """Outputs of the detector for one image topic."""
 
     detections: str
