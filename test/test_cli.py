@@ -205,3 +205,15 @@ def test_a_fault_of_ours_is_one_line(monkeypatch: pytest.MonkeyPatch,
     assert main(['doctor']) == 1
     error = capsys.readouterr().err
     assert error.count('\n') == 1 and 'unexpected ValueError: one two' in error
+
+
+def test_a_short_packet_leaves_to_its_reference_what_it_does_not_say(
+        capsys: pytest.CaptureFixture[str]) -> None:
+    file = Path(__file__).parent / 'golden' / 'v2_inter_moved.gsc'
+    assert main(['info', str(file), '--json']) == 0
+    fields = json.loads(capsys.readouterr().out)
+    assert (fields['format'], fields['width'], fields['bpp'], fields['reference']) == (
+        2, None, None, 1)
+    assert fields['bytes']['total'] == file.stat().st_size
+    assert main(['info', str(file)]) == 0
+    assert 'width        as in the reference' in capsys.readouterr().out

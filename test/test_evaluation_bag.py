@@ -163,7 +163,7 @@ def test_converted_bags_hold_what_the_base_station_shows(converted: tuple[Path, 
              '/base/left/decoded/detected_objects': bag_types.OBJECTS,
              '/base/left/decoded/detections': bag_types.DETECTIONS}
     with Bag(converted[0]) as source:
-        stamps = {m.time_ns: stream_of(read_message(m.data, IMAGE))
+        taken_ns = {stream_of(read_message(m.data, IMAGE)): m.time_ns
                   for m in source.messages(['/left/image_raw'])}
     with Bag(converted[1]) as target:
         assert kinds.items() <= {t.name: t.kind for t in target.topics}.items()
@@ -173,9 +173,10 @@ def test_converted_bags_hold_what_the_base_station_shows(converted: tuple[Path, 
             for message in messages:
                 made = read_message(message.data, kind)
                 if kind != bag_types.STRING:
-                    assert stream_of(made) == stamps[message.time_ns]
+                    assert message.time_ns >= taken_ns[stream_of(made)]
                 if kind == bag_types.FRAME:
-                    assert unpack(bytes(made.data)).width == 128
+                    packet = unpack(bytes(made.data))
+                    assert packet.width == (128 if packet.version == 1 else 0)
                 if kind == IMAGE:
                     assert read_picture_message(message.data, kind).shape == (96, 128, 3)
 

@@ -16,9 +16,9 @@ class Remembered:
     def __init__(self) -> None:
         self.told: list[Any] = []
 
-    def acknowledge(self, sequence: int) -> None:
+    def acknowledge(self, *sequences: int) -> None:
         """As SenderReferences.acknowledge."""
-        self.told.append(sequence)
+        self.told.extend(sequences)
 
     def refresh(self) -> None:
         """As SenderReferences.refresh."""

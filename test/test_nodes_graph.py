@@ -231,7 +231,7 @@ def test_runtime_parameters(probe):
     assert (facts[-1].coder, facts[-1].width, facts[-1].camera_info.width) == (
         'hevc', WIDTH, 2 * WIDTH)
     for name, value in (('max_rate', -1.0), ('max_rate', 'fast'), ('coder', 'learned'),
-                        ('min_bytes', 5000)):
+                        ('min_bytes', 10)):
         refused = change(name, value)
         assert not refused.successful
         assert name in refused.reason

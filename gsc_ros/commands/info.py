@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from gsc_ros.codec.bitstream import Packet, SHORT_VERSION, unpack
 from gsc_ros.commands.files import naming, read_packet
 
 
@@ -22,7 +23,6 @@ def describe(data: bytes) -> dict[str, Any]:
 
     :raises PacketError: if it cannot be read.
     """
-    from gsc_ros.codec.bitstream import unpack
     from gsc_ros.codec.caption import decode_caption
     from gsc_ros.codec.classes import COCO_NAMES
     from gsc_ros.codec.objects import decode_objects
@@ -30,16 +30,24 @@ def describe(data: bytes) -> dict[str, Any]:
     parts = {'caption': len(packet.caption), 'objects': len(packet.objects),
              'latent': len(packet.latent)}
     return {
-        'coder': packet.coder.name.lower(), 'width': packet.width, 'height': packet.height,
-        'fingerprint': f'{packet.fingerprint:#06x}', 'quality': packet.quality,
-        'seed': packet.seed, 'sequence': packet.sequence, 'reference': packet.reference,
+        'format': packet.version, 'coder': packet.coder.name.lower(), **_own(packet),
+        'sequence': packet.sequence, 'reference': packet.reference,
         'text': 'as in the reference' if packet.text_repeats else 'here',
         'caption': decode_caption(packet.caption),
         'objects': [{'class': COCO_NAMES[o.class_id], 'score': round(o.score, 3),
                      'box': [round(x, 4) for x in o.box]}
                     for o in decode_objects(packet.objects)],
-        'bpp': round(8 * len(data) / (packet.width * packet.height), 6),
         'bytes': {'header': len(data) - sum(parts.values()), **parts, 'total': len(data)}}
+
+
+def _own(packet: Packet) -> dict[str, Any]:
+    """Fields that a packet of format 2 takes from its reference: None there."""
+    names = ('width', 'height', 'fingerprint', 'quality', 'seed', 'bpp')
+    if packet.version == SHORT_VERSION:
+        return dict.fromkeys(names)
+    bpp = round(8 * packet.size / (packet.width * packet.height), 6)
+    return dict(zip(names, (packet.width, packet.height, f'{packet.fingerprint:#06x}',
+                            packet.quality, packet.seed, bpp), strict=True))
 
 
 def run(args: argparse.Namespace) -> int:
@@ -51,6 +59,8 @@ def run(args: argparse.Namespace) -> int:
         return 0
     objects, sizes = fields.pop('objects'), fields.pop('bytes')
     for name, value in fields.items():
+        if value is None and fields['format'] == 2:
+            value = 'as in the reference'
         print(f'{name:12} {value}')
     for item in objects:
         print(f'{"object":12} {item["class"]} {item["score"]} at {item["box"]}')

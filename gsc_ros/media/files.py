@@ -81,7 +81,8 @@ def _open(data: bytes) -> Image:
 
 def _said(error: Exception) -> str:
     from PIL import UnidentifiedImageError
-    if isinstance(error, UnidentifiedImageError):
+    # ultralytics, once imported, has Pillow look for another package before it gives up
+    if isinstance(error, UnidentifiedImageError | ImportError):
         return f'none of {", ".join(_TYPES)}'
     return ' '.join(str(error).split()) or type(error).__name__
 
