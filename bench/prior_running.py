@@ -4,7 +4,7 @@ How the embedded prior is best run: solver steps and crispness on held-out train
     python bench/prior_running.py --data ../shared/data [--count 10] [--bpp 0.01,0.03]
 
 HEVC packets of pictures that no stage was trained on, without text. Crispness blends the plain
-picture (0) and the made one (1); ``Running`` of ``models/prior.py`` is chosen from this table.
+picture (0) and the made one (1); ``Running`` of ``prior/embedded.py`` is chosen from this table.
 """
 from __future__ import annotations
 

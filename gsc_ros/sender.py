@@ -223,7 +223,8 @@ class Sender(Generic[Tag]):
             slowest = min(limits.bytes_per_second for limits in speeds)
             budget = replace(
                 budget, bytes_per_second=min(budget.bytes_per_second, slowest),
-                overhead_bytes=speeds[0].overhead_bytes, fragment_bytes=speeds[0].fragment_bytes)
+                overhead_bytes=speeds[0].overhead_bytes or budget.overhead_bytes,
+                fragment_bytes=speeds[0].fragment_bytes or budget.fragment_bytes)
         if budget != self._budget.settings:
             self._budget.change(budget)
         for name, limits in told.items():

@@ -122,7 +122,7 @@ class EmbeddedPrior(nn.Module):
     stride: ClassVar[int] = 16      # the f8 latent is halved once
     # Crispness: 0.8 comes close to 1 in VGG distance and costs half of its PSNR: the table in the
     # model card. The prior was trained on our coders' pictures: no correction. Grid: what the
-    # distance that decoders are trained on likes and the eye does not: docs/QUALITY.md.
+    # distance that decoders are trained on likes and the eye does not: docs/MEASURED.md.
     running: ClassVar[Running] = Running(steps=1, crispness=0.8, consistency=0.0, grid=stride)
 
     def __init__(self, config: PriorConfig = PriorConfig()) -> None:
