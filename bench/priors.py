@@ -4,7 +4,8 @@ Which checkpoint of the embedded prior is the better: the same packets, decoded 
     python bench/priors.py --data ../shared/data old=gsc_ros/assets/prior.safetensors new=FILE
         [--bpp 0.005,0.01,0.02] [--no-text] [--count 12]
 
-Stills of the validation sets that the table of stills in docs/MEASURED.md does not use. F1 is of YOLOv8n's detections
+Stills of the validation sets that the table of docs/MEASURED.md does not use. F1 is of YOLOv8n's
+detections
 on the made picture against those on the original; KID, on DINO features, tells whether what was
 made looks like pictures at all.
 """

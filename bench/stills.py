@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 SETS = ('camvid_seq05vd', 'coco128_train2017', 'flickr8k', 'robot_views')   # with objects
-README = 12     # the first so many pictures of a set are those of the table of stills in docs/MEASURED.md
+README = 12     # the first so many pictures of a set are in the table of docs/MEASURED.md
 
 
 def stills(data: Path, count: int, first: int = 0, sets: Sequence[str] = SETS) -> list[Path]:
