@@ -69,14 +69,26 @@ def run_demo(options: DemoOptions, clock: Callable[[], float] = time.monotonic) 
     camera = ProcessGroup(player_spec(options), log_dir=options.output / 'logs', env=env)
     with ExitStack() as stack:
         stack.enter_context(group)
-        stack.enter_context(camera)
         try:
+            _await_active(options, group, clock)
+            stack.enter_context(camera)
             _watch(options, [camera, group], clock)
             camera.stop()
             _drain(options.output, [group], clock)
         except KeyboardInterrupt:
             print('\nstopped; writing what was recorded', flush=True)
     return summarise(options)
+
+
+def _await_active(options: DemoOptions, group: ProcessGroup, clock: Callable[[], float]) -> None:
+    """Let every node be there before the camera starts: the recorder must not miss a packet."""
+    started = clock()
+    while not group.active():
+        _check([group])
+        if clock() - started > options.startup_s:
+            raise DemoError(f'not every node is active after {options.startup_s:g} s\n'
+                            + _tails([group]))
+        time.sleep(POLL_S)
 
 
 def _importable(module: str) -> bool:
