@@ -1,4 +1,4 @@
-"""The picture coders that a packet may name: adding one is a file and a line here."""
+"""The picture coders that a packet may name: a file, a ``CoderId`` and a line here each."""
 from __future__ import annotations
 
 from collections.abc import Callable

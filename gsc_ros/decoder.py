@@ -147,9 +147,13 @@ class SemanticDecoder:
         return self._coders[packet.coder]
 
     def _generation_helps(self, plain: PlainPicture) -> bool:
-        """Whether the generator beats the plain picture, as measured."""
+        """
+        Whether the generator beats the plain picture, as measured.
+
+        Only at low rates, and only where the picture was coded at less than the source's size.
+        """
         return (plain.bpp < self._policy.generate_below
-                and plain.downscale >= self._policy.generate_from_quality)
+                and plain.downscale >= self._policy.generate_from_downscale)
 
     def _constraint(self, plain: PlainPicture) -> Constraint | None:
         """Return what the generator is held to, where its prior wants that."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import math
 import random
 
-from gsc_ros.budget.window import WindowCeiling
+from gsc_ros.budget.ceiling import WindowCeiling
 from gsc_ros.link.emulator import Line
 from gsc_ros.link.line_settings import LineSettings
 from gsc_ros.link.rate.congestion import RateController, Report

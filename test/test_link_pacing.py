@@ -1,7 +1,7 @@
 """Tests of gsc_ros.link.rate.pacing and gsc_ros.link.rate.inflight."""
 from __future__ import annotations
 
-from gsc_ros.budget.window import WindowCeiling
+from gsc_ros.budget.ceiling import WindowCeiling
 from gsc_ros.codec.errors import InvalidInputError
 from gsc_ros.link.rate.inflight import InFlight
 from gsc_ros.link.rate.pacing import Pacer

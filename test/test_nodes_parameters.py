@@ -9,6 +9,7 @@ import re
 from typing import Any
 
 from gsc_ros.codec.errors import InvalidInputError
+from gsc_ros.parameters.parameter import KINDS, Parameter
 from gsc_ros.parameters.sides import (
     base_specs,
     camera_remaps,
@@ -16,7 +17,6 @@ from gsc_ros.parameters.sides import (
     robot_specs,
     stream_remaps,
 )
-from gsc_ros.parameters.table import KINDS, Parameter
 from gsc_ros.parameters.tables import TABLES
 from gsc_ros.parameters.topics import (
     camera_info_topic,

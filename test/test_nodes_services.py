@@ -17,7 +17,7 @@ from gsc_ros.nodes.lifecycle import GscNode
 from gsc_ros.nodes.process import spin
 from gsc_ros.nodes.qos import output_qos
 from gsc_ros.parameters.common import NODE
-from gsc_ros.parameters.table import Table
+from gsc_ros.parameters.parameter import Table
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.msg import Parameter, ParameterValue

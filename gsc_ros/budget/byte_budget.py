@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 import math
 
+from gsc_ros.budget.ceiling import WINDOW_NS, WindowCeiling
 from gsc_ros.budget.plan import BudgetSettings, Plan, plan
 from gsc_ros.budget.sharing import Demand, share
-from gsc_ros.budget.window import WINDOW_NS, WindowCeiling
 from gsc_ros.codec.errors import InvalidInputError
 from gsc_ros.units import SECOND_NS
 

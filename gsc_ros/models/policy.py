@@ -18,14 +18,14 @@ class Policy:
 
     ``learned_below``: the learned coder codes below this rate, HEVC from it on.
     ``generate_below``: regenerated pictures are the default output below this rate, and
-    ``generate_from_quality``: where they were shrunk by so many sixteenths of an octave. A picture
-    that has all its pixels has lost little, however few bytes it took: a flat scene, or one that
-    has stood still for a while.
+    ``generate_from_downscale``: where they were shrunk by so many sixteenths of an octave. A
+    picture that has all its pixels has lost little, however few bytes it took: a flat scene, or
+    one that has stood still for a while.
     """
 
     learned_below: float
     generate_below: float
-    generate_from_quality: int
+    generate_from_downscale: int
 
     @property
     def coders(self) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from gsc_ros.codec.errors import InvalidInputError
-from gsc_ros.parameters.table import Parameter, Table
+from gsc_ros.parameters.parameter import Parameter, Table
 from rcl_interfaces.msg import (
     FloatingPointRange,
     IntegerRange,

@@ -199,7 +199,7 @@ class DecoderNode(GscNode):
         return wanted
 
     def _show(self, stream: _Stream, shown: Shown[Header], started_ns: int) -> None:
-        """Publish as much of a picture as has subscribers."""
+        """Publish a picture and what is known of it; see ``_publish``."""
         self._publish(stream, shown.decoded, shown.tag)
         counters = stream.counters
         counters.gauge('decode_ms', (time.monotonic_ns() - started_ns) / 1e6)
@@ -210,6 +210,7 @@ class DecoderNode(GscNode):
         counters.gauge('latency_ms', age_ns / 1e6)
 
     def _publish(self, stream: _Stream, decoded: DecodedPicture, header: Header) -> None:
+        """Pictures only where somebody subscribes, camera_info once the facts have come."""
         height, width = decoded.plain.shape[:2]
         if _wanted(stream.picture):
             stream.picture.publish(image_from_picture(decoded.picture, header))

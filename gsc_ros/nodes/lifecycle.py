@@ -13,7 +13,7 @@ from gsc_ros.nodes.declare import NodeParameters
 from gsc_ros.nodes.diagnostics import Counters, Diagnostics
 from gsc_ros.nodes.services import guard_services
 from gsc_ros.parameters.common import check_apart
-from gsc_ros.parameters.table import Table
+from gsc_ros.parameters.parameter import Table
 from gsc_ros.runtime.worker import in_passing
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.publisher import Publisher

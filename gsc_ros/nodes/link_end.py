@@ -19,7 +19,7 @@ from gsc_ros.nodes.diagnostics import Counters
 from gsc_ros.nodes.lifecycle import GscNode
 from gsc_ros.nodes.messages import link_status
 from gsc_ros.nodes.qos import output_qos
-from gsc_ros.parameters.table import Table
+from gsc_ros.parameters.parameter import Table
 from rclpy.publisher import Publisher
 
 End = TypeVar('End', bound=Endpoint)

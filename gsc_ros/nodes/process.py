@@ -2,17 +2,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
-import logging
-import os
 import signal
 import sys
 import threading
 import time
-from types import FrameType
 from typing import NoReturn
 
 from gsc_ros.nodes.lifecycle import GscNode
+from gsc_ros.runtime.ending import end_process, FirstSignal
 from gsc_ros.runtime.tuning import keep_freed_memory, share_cpus
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
@@ -27,7 +24,7 @@ def run_process(make: Callable[[], GscNode]) -> NoReturn:
 
     A second signal changes nothing: the end is under way.
     """
-    interrupt = _Interrupt()
+    interrupt = FirstSignal()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, interrupt)
     try:
@@ -81,29 +78,3 @@ def spin(node: GscNode) -> None:
         except Exception as error:
             node.report('executor', error)
             time.sleep(PAUSE_S)  # an error that comes every time must not take the whole CPU
-
-
-def end_process(code: int) -> NoReturn:
-    """
-    End at once, with all output written.
-
-    Not by ``sys.exit``: while the interpreter is taken down, threads of torch and of the
-    middleware still run, and such a process hangs or is killed by a signal now and then.
-    """
-    logging.shutdown()
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError):  # nobody reads it any more
-            stream.flush()
-    os._exit(code)
-
-
-class _Interrupt:
-    """Signal handler: raises KeyboardInterrupt at the first signal, does nothing at others."""
-
-    def __init__(self) -> None:
-        self._seen = False
-
-    def __call__(self, number: int, frame: FrameType | None) -> None:
-        if not self._seen:
-            self._seen = True
-            raise KeyboardInterrupt

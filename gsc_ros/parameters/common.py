@@ -4,7 +4,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from gsc_ros.codec.errors import InvalidInputError
-from gsc_ros.parameters.table import Parameter
+from gsc_ros.parameters.parameter import Parameter
 
 NODE = (
     Parameter('autostart', 'bool', True, 'Configure and activate by itself at start.'),

@@ -6,7 +6,7 @@ from typing import Any
 
 from gsc_ros.codec.errors import InvalidInputError
 from gsc_ros.parameters.common import check_unique, INPUT, NODE
-from gsc_ros.parameters.table import Parameter, Table
+from gsc_ros.parameters.parameter import Parameter, Table
 
 MAX_STREAMS = 16
 ROBOT_ADDRESS, BASE_ADDRESS = '127.0.0.1:47401', '127.0.0.1:47400'

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from gsc_ros.media.sources import DEFAULT_FOLDER_RATE
 from gsc_ros.parameters.common import NODE
-from gsc_ros.parameters.table import Parameter, Table
+from gsc_ros.parameters.parameter import Parameter, Table
 
 PLAYER = Table((
     *NODE,

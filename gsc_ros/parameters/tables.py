@@ -10,8 +10,8 @@ from gsc_ros.codec.regions import STRENGTH, STRONGEST
 from gsc_ros.coders import NAMES as CODERS
 from gsc_ros.parameters.common import check_unique, INPUT, NODE
 from gsc_ros.parameters.link import LINK_BASE, LINK_ROBOT
+from gsc_ros.parameters.parameter import Parameter, Table
 from gsc_ros.parameters.player import PLAYER, RECORDER
-from gsc_ros.parameters.table import Parameter, Table
 from gsc_ros.scene.change import DEFAULT_THRESHOLD
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from gsc_ros.budget.window import positive
+from gsc_ros.budget.ceiling import positive
 from gsc_ros.units import SECOND_NS
 
 # A pacer that was asked late makes up for at most this much time.

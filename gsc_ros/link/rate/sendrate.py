@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from collections import deque, OrderedDict
 
-from gsc_ros.budget.window import WindowCeiling
+from gsc_ros.budget.ceiling import WindowCeiling
 from gsc_ros.link.rate.arrivals import LossMeter, MS_NS
 from gsc_ros.link.rate.congestion import RateController
 from gsc_ros.link.rate.inflight import InFlight

@@ -4,7 +4,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from gsc_ros.budget.window import WindowCeiling
+from gsc_ros.budget.ceiling import WindowCeiling
 from gsc_ros.link.session.ciphering import BaseSession
 from gsc_ros.link.session.plain import PlainSession
 from gsc_ros.link.session.reporter import Reporter
