@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 import threading
 from typing import Generic, TYPE_CHECKING, TypeVar
 
-from gsc_ros.codec.bitstream import Packet, unpack
-from gsc_ros.codec.errors import GscError, InvalidInputError
+from gsc_ros.codec.bitstream import MAX_SIDE, Packet, unpack
+from gsc_ros.codec.errors import GscError, InvalidInputError, PacketError
 from gsc_ros.codec.references import MissingReferenceError, ReceiverReferences
 from gsc_ros.codec.sequence import distance
 from gsc_ros.units import SECOND_NS
@@ -34,12 +34,17 @@ MAX_LATE = 4        # packets that may overtake one; more is a restarted encoder
 
 @dataclass(frozen=True)
 class View:
-    """How a stream is looked at; None: as ``SemanticDecoder.decode`` does by itself."""
+    """
+    How a stream is looked at; None: as ``SemanticDecoder.decode`` does by itself.
+
+    Pictures of more than ``generate_pixels`` are never regenerated: others wait meanwhile.
+    """
 
     generate: bool | None = None
     steps: int | None = None
     seed: int | None = None
     crispness: float | None = None
+    generate_pixels: int = MAX_SIDE ** 2
 
 
 @dataclass(frozen=True)
@@ -92,6 +97,7 @@ class _Stream(Generic[Tag]):
     refresh_ns: int | None = None             # when it was asked for last
     stuck_ns: int | None = None               # since when nothing could be decoded
     decoded: bool = False                     # whether anything was
+    pixels: int = 0                           # of the newest picture that told its size
 
     def needs_refresh(self, now_ns: int) -> bool:
         """Whether to ask for a picture that stands alone, now that one could not be decoded."""
@@ -126,9 +132,16 @@ class Receiver(Generic[Tag]):
     """
 
     def __init__(self, decoder: SemanticDecoder, streams: Iterable[str],
-                 counters: Mapping[str, Counter[str]] | None = None) -> None:
-        """Take the streams' names; ``counters`` of each to go on with, new ones if None."""
-        self._decoder = decoder
+                 counters: Mapping[str, Counter[str]] | None = None,
+                 max_pixels: int = MAX_SIDE ** 2) -> None:
+        """
+        Take the streams' names.
+
+        :param counters: of each stream, to go on with; new ones if None.
+        :param max_pixels: packets of larger pictures are refused before anything is decoded: a
+            few bytes may claim any size.
+        """
+        self._decoder, self._max_pixels = decoder, max_pixels
         self._streams: dict[str, _Stream[Tag]] = {
             name: _Stream(counters[name] if counters else Counter()) for name in streams}
         self._turns: dict[str, None] = {}   # streams with packets, longest waiting first
@@ -142,23 +155,30 @@ class Receiver(Generic[Tag]):
         """
         Take a packet of a picture that was taken at ``taken_ns``; any clock of the robot serves.
 
-        :raises PacketError: if it cannot be read; it is counted.
+        :raises PacketError: if it cannot be read, or its picture is too large; it is counted.
         """
         state = self._stream(stream)
         with self._lock:
             state.counters['packets'] += 1
             state.counters['bytes'] += len(data)
             try:
-                packet = unpack(data)
+                packet = self._admitted(unpack(data))
             except GscError:
                 state.counters['bad_packets'] += 1
                 raise
+            state.pixels = packet.width * packet.height or state.pixels
             late = state.place(packet.sequence, taken_ns)
             state.waiting.append(_Arrived(packet, tag, len(data), late))
             if len(state.waiting) > MAX_WAITING:
                 state.waiting.popleft()
                 state.counters['replaced'] += 1
             self._turns[stream] = None
+
+    def _admitted(self, packet: Packet) -> Packet:
+        if packet.width * packet.height > self._max_pixels:
+            raise PacketError('picture size', f'{packet.width}x{packet.height}',
+                              f'at most {self._max_pixels} pixels: max_pixels')
+        return packet
 
     def clear(self) -> None:
         """Forget packets that wait."""
@@ -211,13 +231,14 @@ class Receiver(Generic[Tag]):
             yield Refused(stream, error)
 
     def _decode(self, state: _Stream[Tag], one: _Arrived[Tag], view: View) -> DecodedPicture:
-        if view.generate is not False and state.last is None:
+        generate = False if state.pixels > view.generate_pixels else view.generate
+        if generate is not False and state.last is None:
             from gsc_ros.prior.steady import LastPicture  # with torch, which plain pictures omit
             state.last = LastPicture()
         return self._decoder.decode(
-            one.packet, steps=view.steps, seed=view.seed, generate=view.generate,
+            one.packet, steps=view.steps, seed=view.seed, generate=generate,
             references=state.references, crispness=view.crispness,
-            last=None if view.generate is False else state.last)
+            last=None if generate is False else state.last)
 
     def _stream(self, name: str) -> _Stream[Tag]:
         if name not in self._streams:

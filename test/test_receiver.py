@@ -167,3 +167,30 @@ def test_streams_take_turns(receiver: Receiver[str]) -> None:
 def test_an_unknown_stream_is_named(receiver: Receiver[str]) -> None:
     with pytest.raises(InvalidInputError, match='side'):
         receiver.take('side', packet(0), 0, '')
+
+
+def test_a_picture_larger_than_allowed_is_refused_unread(decoder: StandInDecoder) -> None:
+    """Twenty bytes may claim 4096x4096; nothing of it is decoded or kept."""
+    receiver = Receiver[str](decoder, ['front'], max_pixels=64 * 48)   # type: ignore[arg-type]
+    receiver.take('front', packet(1), 0, 'fits')
+    large = pack(Packet(CoderId.HEVC, 64, 49, 0x4801, 0, 0, 2, None, b'', b'', b'x'))
+    with pytest.raises(PacketError, match='max_pixels'):
+        receiver.take('front', large, 1, 'too large')
+    assert receiver.counters('front')['bad_packets'] == 1
+    assert [event.tag for event in receiver.show('front', PLAIN, 0)
+            if isinstance(event, Shown)] == ['fits']
+
+
+@pytest.mark.parametrize(('most', 'generate'), [(64 * 48, None), (64 * 48 - 1, False)])
+def test_large_pictures_are_not_regenerated(decoder: StandInDecoder, most: int,
+                                            generate: bool | None) -> None:
+    """Also those of a short packet, whose size is that of the picture before."""
+    pytest.importorskip('torch')
+    asked: list[bool | None] = []
+    decoder.decode = lambda packet, **how: asked.append(how['generate'])    # type: ignore
+    receiver = Receiver[str](decoder, ['front'])    # type: ignore[arg-type]
+    short = pack(Packet(CoderId.HEVC, 0, 0, 0, 0, 0, 2, 1, b'', b'', b'xx', True, 2))
+    for number, data in enumerate((packet(1), short)):
+        receiver.take('front', data, number, '')
+        list(receiver.show('front', View(generate_pixels=most), 0))
+    assert asked == [generate] * 2

@@ -88,7 +88,8 @@ class DecoderNode(GscNode):
         self._streams = {topic: _Stream(self, topic) for topic in self.parameters['streams']}
         self._decoder = SemanticDecoder(self.parameters['device'], self.parameters['prior'])
         self._receiver = Receiver(self._decoder, self._streams, {
-            topic: stream.counts for topic, stream in self._streams.items()})
+            topic: stream.counts for topic, stream in self._streams.items()},
+            self.parameters['max_pixels'])
         if self.parameters['generate'] == 'never':
             return
         if self.parameters['prior'] == EMBEDDED:
@@ -188,7 +189,7 @@ class DecoderNode(GscNode):
         steps, seed = self.parameters['steps'], self.parameters['seed']
         crispness = self.parameters['crispness']
         return View(self._generate(stream), steps or None, None if seed < 0 else seed,
-                    None if crispness < 0 else crispness)
+                    None if crispness < 0 else crispness, self.parameters['generate_pixels'])
 
     def _generate(self, stream: _Stream) -> bool | None:
         """Whether to regenerate, see ``SemanticDecoder.decode``; not before that can be done."""

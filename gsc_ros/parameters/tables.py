@@ -99,6 +99,12 @@ DECODER = Table((
     Parameter('crispness', 'float', -1.0,
               'From faithful, 0 (the plain picture), to crisp, 1 (all that was made); -1 takes '
               'the default of the model.', -1.0, 1.0, runtime=True),
+    Parameter('max_pixels', 'int', 2_100_000,
+              'Packets of larger pictures are dropped: a few bytes may claim any size.',
+              256, 16_777_216),
+    Parameter('generate_pixels', 'int', 1_000_000,
+              'Larger pictures are never regenerated, so that other streams need not wait.',
+              0, 16_777_216, runtime=True),
     Parameter('device', 'str', 'cpu', 'torch device of the decoder.'),
     Parameter('prior', 'str', 'embedded',
               'embedded, or the folder or hub id of a diffusers model (docs/PRIORS.md).'),
