@@ -16,6 +16,7 @@ import numpy as np
 
 # Mean change of a thumbnail's cell between two pictures of a slow drive [grey levels].
 TYPICAL_CHANGE = 12.0
+STILL_ACTIVITY, STILL_RATE = 0.05, 2.0     # below which a scene stands still, pictures a second
 RATE_PICTURES = 8   # about so many count for the rate at which pictures come
 
 
@@ -47,6 +48,17 @@ class Camera:
             known = rate if self.rate is None else self.rate
             self.rate = known + (rate - known) / RATE_PICTURES
         self._offered_ns = now_ns
+
+    @property
+    def wanted(self) -> tuple[float | None, float | None]:
+        """
+        Pictures a second worth sending, and seconds that one may take the link; None: as set.
+
+        Where nothing moves age costs nothing: fewer pictures, and better ones.
+        """
+        if self.activity >= STILL_ACTIVITY:
+            return self.rate, None
+        return min(self.rate or STILL_RATE, STILL_RATE), 1 / STILL_RATE
 
     def limits(self, now_ns: int) -> Limits:
         """Return what the link says now, nothing without one."""

@@ -172,7 +172,7 @@ class Sender(Generic[Tag]):
             hold_ns = camera.hold_ns(now_ns)
             if hold_ns is None:
                 continue
-            self._budget.offer(name, now_ns, camera.activity, camera.rate)
+            self._budget.offer(name, now_ns, camera.activity, *camera.wanted)
             granted = 0 if hold_ns else self._budget.grant(name, now_ns)
             frame = self._waiting.take(name) if granted else None
             if frame is not None:

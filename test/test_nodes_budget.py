@@ -132,6 +132,13 @@ def test_plan_of_the_defaults(speed, offered, payload, rate):
     assert plan(limit, offered=offered) == Plan(payload, pytest.approx(rate))
 
 
+def test_a_still_scene_may_take_the_link_for_longer():
+    """8 kbit/s: two pictures a second of 472 bytes; no less than the settings say."""
+    limit = BudgetSettings(1000, 10.0, 60, 65535, 28)
+    assert plan(limit, offered=2.0, latency_s=0.5).payload == 472
+    assert plan(limit, offered=2.0, latency_s=0.1) == plan(limit, offered=2.0)
+
+
 def test_steady_camera_reaches_its_rate():
     """A camera at 30 pictures a second gets the two a second that were planned."""
     budget = ByteBudget({'a': 1.0}, BudgetSettings(1000, 2.0, 150, 1500, 28))

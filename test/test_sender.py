@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from gsc_ros.budget.plan import BudgetSettings
+from gsc_ros.camera import Camera
 from gsc_ros.codec.bitstream import CoderId, Packet
 from gsc_ros.codec.errors import BudgetError, GscError, InvalidInputError
 from gsc_ros.link.feedback import Feedback, Limits
@@ -235,3 +236,15 @@ def test_an_operator_may_hold_a_camera_to_a_rate(sender: Sender[str]) -> None:
 def test_unknown_cameras_are_named(sender: Sender[str]) -> None:
     with pytest.raises(InvalidInputError, match='side'):
         sender.offer('side', Frame(lambda: picture(9), ''), 0)
+
+
+def test_a_scene_that_stands_still_is_worth_fewer_and_larger_pictures() -> None:
+    """Two a second of half a second of link each; a moving camera sends what it gives."""
+    camera, rng = Camera(Counter()), np.random.default_rng(0)
+    for number in range(12):
+        camera.offered(number * SECOND_NS // 5)
+        camera.watch(rng.integers(0, 255, (48, 64, 3), dtype=np.uint8))
+    assert camera.wanted == (pytest.approx(5.0), None)
+    for _ in range(2):
+        camera.watch(picture(9))
+    assert camera.wanted == (2.0, 0.5)

@@ -64,16 +64,18 @@ class ByteBudget:
     def plan(self, camera: str, now_ns: int) -> Plan:
         """Return what ``camera`` aims at, given which cameras are active."""
         state = self._camera(camera)
-        return plan(self._settings, self._share(state, now_ns), state.demand.rate)
+        return plan(self._settings, self._share(state, now_ns), state.demand.rate,
+                    state.demand.latency_s)
 
     def offer(self, camera: str, now_ns: int, activity: float | None = None,
-              rate: float | None = None) -> None:
+              rate: float | None = None, latency_s: float | None = None) -> None:
         """
         Note that ``camera`` has a picture: it takes part in sharing.
 
         ``activity`` says how much the picture changed, 0 or more, in a unit that is the same for
         all cameras (InvalidInputError otherwise); None: as before, 1 at first. ``rate`` says how
-        many pictures a second the camera gives; None: as before, more than wanted at first.
+        many pictures a second are worth sending; None: as before, all at first. ``latency_s`` is
+        how long one may take the link where that is more than the settings say.
         """
         state = self._camera(camera)
         self._fill(now_ns)
@@ -81,6 +83,7 @@ class ByteBudget:
         state.demand.offer(now_ns, activity)
         if rate is not None:
             state.demand.rate = rate
+            state.demand.latency_s = latency_s or 0.0
         if first:
             state.tokens = self._packet(state, now_ns)  # the first picture goes out at once
 
@@ -157,7 +160,8 @@ class ByteBudget:
 
     def _packet(self, state: _Camera, now_ns: int) -> int:
         """Bytes on the wire of a packet as planned."""
-        planned = plan(self._settings, self._share(state, now_ns), state.demand.rate)
+        planned = plan(self._settings, self._share(state, now_ns), state.demand.rate,
+                       state.demand.latency_s)
         return self._settings.wire(planned.payload)
 
     def _share(self, state: _Camera, now_ns: int) -> float:

@@ -1,7 +1,7 @@
 """How large a picture is and how often one comes, for given limits of the link."""
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 import math
 
 from gsc_ros.codec.errors import InvalidInputError
@@ -92,15 +92,19 @@ class Plan:
     rate: float
 
 
-def plan(settings: BudgetSettings, share: float = 1.0, offered: float = math.inf) -> Plan:
+def plan(settings: BudgetSettings, share: float = 1.0, offered: float = math.inf,
+         latency_s: float = 0.0) -> Plan:
     """
     Choose picture size and rate for a camera that has ``share`` (0..1] of the bytes.
 
     As many pictures a second as the camera offers and ``max_rate`` allows while a picture keeps
     ``smallest``; below that fewer pictures, not smaller ones. No picture is planned above
-    ``max_bytes``, nor so large that it arrives late.
+    ``max_bytes``, nor so large that it takes the link longer than ``latency_s``, if that is more
+    than the settings say.
     """
     speed = settings.bytes_per_second * share
+    if latency_s > settings.latency_s:
+        settings = replace(settings, latency_s=latency_s)
     fastest = min(settings.max_rate, offered)
     even = settings.payload(int(speed / fastest))
     payload = max(settings.smallest, min(even, settings.largest))

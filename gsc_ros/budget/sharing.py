@@ -21,12 +21,14 @@ class Demand:
     """
     What speaks for a camera: its ``weight``, and how much its pictures change (0: not).
 
-    ``rate`` is how many pictures a second it gives.
+    ``rate`` is how many pictures a second are worth sending, ``latency_s`` how long one may take
+    the link where that is more than the settings say.
     """
 
     weight: float
     activity: float = 1.0
     rate: float = math.inf
+    latency_s: float = 0.0
     offered_ns: int | None = None
 
     def offer(self, now_ns: int, activity: float | None) -> None:
