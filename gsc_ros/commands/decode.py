@@ -4,19 +4,16 @@ from __future__ import annotations
 import argparse
 import io
 from pathlib import Path
-import sys
 from typing import Any, TYPE_CHECKING
 
-from gsc_ros.codec.errors import GscError, InvalidInputError
+from gsc_ros.codec.errors import InvalidInputError
 from gsc_ros.commands.files import (
     check_number,
-    naming,
     output_paths,
-    print_error,
     read_packet,
+    work_through,
 )
 from gsc_ros.media.outputs import write_file
-from tqdm import tqdm
 
 if TYPE_CHECKING:
     from gsc_ros.decoder import SemanticDecoder
@@ -50,18 +47,8 @@ def run(args: argparse.Namespace) -> int:
     options = _options(args)
     outputs = output_paths(args.inputs, args.output, '.png')
     decoder = SemanticDecoder(args.device, args.prior or _EMBEDDED)
-    rows = list(zip(args.inputs, outputs, strict=True))
-    failed = False
-    for source, target in tqdm(rows, unit='pic', disable=len(rows) < 2 or None):
-        try:
-            with naming(source):
-                tqdm.write(_decode(decoder, source, target, options), file=sys.stdout)
-        except BrokenPipeError:
-            raise
-        except (GscError, OSError) as error:
-            failed = True
-            print_error(error)
-    return int(failed)
+    return work_through(args.inputs, outputs, lambda source, target: _decode(
+        decoder, source, target, options))
 
 
 def _options(args: argparse.Namespace) -> dict[str, Any]:

@@ -4,23 +4,20 @@ from __future__ import annotations
 import argparse
 import math
 from pathlib import Path
-import sys
 from typing import TYPE_CHECKING
 
 from gsc_ros import coders
 from gsc_ros.codec.bitstream import MAX_SIDE, MIN_SIDE
-from gsc_ros.codec.errors import GscError, InvalidInputError
+from gsc_ros.codec.errors import InvalidInputError
 from gsc_ros.codec.regions import Focus, STRENGTH, STRONGEST
 from gsc_ros.commands.files import (
     check_number,
-    naming,
     output_paths,
-    print_error,
+    work_through,
 )
 from gsc_ros.media.files import read_picture
 from gsc_ros.media.images import shrink_to_width
 from gsc_ros.media.outputs import write_file
-from tqdm import tqdm
 
 if TYPE_CHECKING:
     from gsc_ros.encoder import SemanticEncoder
@@ -58,18 +55,8 @@ def run(args: argparse.Namespace) -> int:
     outputs = output_paths(args.inputs, args.output, '.gsc')
     encoder = SemanticEncoder(args.coder, args.device)
     describe = _describer(args)
-    pairs = list(zip(args.inputs, outputs, strict=True))
-    failed = False
-    for source, target in tqdm(pairs, unit='pic', disable=len(pairs) < 2 or None):
-        try:
-            with naming(source):
-                tqdm.write(_encode(args, encoder, describe, source, target), file=sys.stdout)
-        except BrokenPipeError:
-            raise
-        except (GscError, OSError) as error:
-            failed = True
-            print_error(error)
-    return int(failed)
+    return work_through(args.inputs, outputs, lambda source, target: _encode(
+        args, encoder, describe, source, target))
 
 
 def _check(args: argparse.Namespace) -> None:

@@ -1,7 +1,7 @@
 """Input and output files of the commands."""
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 import math
 from pathlib import Path
@@ -9,6 +9,7 @@ import sys
 
 from gsc_ros.codec.errors import GscError, InvalidInputError
 from gsc_ros.media.outputs import check_apart
+from tqdm import tqdm
 
 
 def one_line(text: object) -> str:
@@ -31,6 +32,27 @@ def naming(path: Path) -> Iterator[None]:
         if str(path) in str(error):
             raise
         raise GscError(f'{path}: {error or type(error).__name__}') from error
+
+
+def work_through(sources: Sequence[Path], targets: Sequence[Path],
+                 job: Callable[[Path, Path], str]) -> int:
+    """
+    Do a job for each input and output with a progress bar; 1 if one of them failed, else 0.
+
+    A bad input costs only itself; what the job returns is printed.
+    """
+    failed = False
+    pairs = list(zip(sources, targets, strict=True))
+    for source, target in tqdm(pairs, unit='pic', disable=len(pairs) < 2 or None):
+        try:
+            with naming(source):
+                tqdm.write(job(source, target), file=sys.stdout)
+        except BrokenPipeError:
+            raise
+        except (GscError, OSError) as error:
+            failed = True
+            print_error(error)
+    return int(failed)
 
 
 def check_number(option: str, value: float | None, low: float, high: float) -> None:
