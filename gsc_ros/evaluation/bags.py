@@ -238,10 +238,11 @@ class _Run:
                                                 time_ns - self._first_ns):
             self._target.add_picture(shown.sent.outgoing.tag, shown.decoded, self._detector,
                                      shown.shown_ns + self._first_ns)
-        for sent in self._rehearsal.sent[self.done.sent:]:
+        for sent in self._rehearsal.sent:
             self._target.add_packet(sent.outgoing, sent.sent_ns + self._first_ns)
             self.done.sent += 1
             self.done.sent_bytes += len(sent.outgoing.data)
+        self._rehearsal.sent.clear()    # they hold the messages of their pictures
         self.now_ns = max(self.now_ns, time_ns)
 
 

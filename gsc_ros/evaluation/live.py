@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _CAMERA = 'camera'
 _LEAST_STEP_NS, _STEP_NS = 1_000_000, 20_000_000    # between two looks at budget and link
+_LOST_NS = 60 * SECOND_NS    # after which a packet does not arrive any more
 _SEED = 1   # of what the link loses
 
 Key = tuple[int, int]
@@ -190,6 +191,8 @@ class Rehearsal(Generic[Tag]):
         number, sequence = self.cameras.index(outgoing.camera), outgoing.packet.sequence
         self.sent.append(Sent(outgoing, now_ns, encode_s))
         self._under_way[number, sequence] = self.sent[-1]
+        while now_ns - next(iter(self._under_way.values())).sent_ns > _LOST_NS:
+            del self._under_way[next(iter(self._under_way))]
         self._link.offer(number, sequence, now_ns, outgoing.data, now_ns)
 
     def _show(self, delivered: Delivered) -> Iterator[tuple[str, OnScreen[Tag]]]:
