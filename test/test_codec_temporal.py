@@ -172,6 +172,18 @@ def test_a_lossy_link_is_not_built_on():
     assert [packet.reference for packet in packets] == [1, 2, 3, 4, 5]
 
 
+def test_a_candidate_that_does_not_fit_does_not_lose_the_other():
+    """Sixteen bytes: what has not changed since the newest fits, a picture from the one held not."""
+    sender = SenderReferences()
+    encode(scene(), 0, sender)
+    sender.acknowledge(0)
+    other = scene()[::-1, ::-1].copy()
+    encode(other, 1, sender)
+    sender.loss = 0.3
+    packet = unpack(encode(other, 2, sender, limit=16))
+    assert packet.reference == 1
+
+
 def test_a_silent_base_station_is_not_built_on():
     """After sixteen pictures without an acknowledgement the newest that was told of serves."""
     sender = SenderReferences()

@@ -60,7 +60,7 @@ class Packet:
 
     ``version`` 2 is the short form of a predicted picture of the HEVC coder. It carries neither
     sides, fingerprint, quality nor seed: they are those of the picture that it refers to, and 0
-    until that is known (``ReceiverReferences.complete``).
+    until that is known (``PlainPicture.packet``).
     """
 
     coder: CoderId

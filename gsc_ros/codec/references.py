@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from functools import cached_property
 import zlib
 
-from gsc_ros.codec.bitstream import Packet, VERSION
+from gsc_ros.codec.bitstream import MAX_SHORT_DISTANCE, Packet, VERSION
 from gsc_ros.codec.errors import PacketError
 from gsc_ros.codec.objects import SceneObject
 from gsc_ros.codec.resample import Planes
 from gsc_ros.codec.sequence import distance, SEQUENCES
 
 # Bounds that both ends know: at most so many pictures, none of more samples, so 64 MiB a stream.
-MAX_PICTURES = 32
+MAX_PICTURES = MAX_SHORT_DISTANCE
 MAX_SAMPLES = 1 << 21
 MAX_UNDER_WAY = 16  # pictures of a chain that are not acknowledged
 LOSS_PICTURES = 16  # about so many count for the share that is lost
@@ -151,8 +151,9 @@ class SenderReferences:
             if not picture.arrived:
                 self._note_loss(0.0)
             picture.arrived, picture.lost = True, False
-        newest = max((list(self._pictures).index(p.sequence) for p in arrived), default=0)
-        for picture in list(self._pictures.values())[:newest]:
+        order = list(self._pictures.values())
+        newest = max(map(order.index, arrived), default=0)
+        for picture in order[:newest]:
             if not picture.arrived and not picture.lost:
                 picture.lost = True
                 self._note_loss(1.0)

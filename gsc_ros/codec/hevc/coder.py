@@ -87,19 +87,25 @@ class HevcCoder:
         Returns what was made, what it was coded from, and whether that has the text, too.
         """
         asked = draft.sequence, draft.width, draft.height
-        tried = []
+        trials = Trials(picture, max_bytes - draft.size, focus)
+        tried: list[tuple[Made, SentPicture | None, bool, float]] = []
         candidates: list[Candidate | None] = [*references.candidates(*asked)]
         for candidate in candidates or [None]:
             parent = candidate.picture if candidate else None
             repeats = parent is not None and _repeats(draft, parent)
-            made = encode_next(picture, parent.reference if parent else None,
-                               max_bytes - _inter_size(draft, repeats), max_bytes - draft.size,
-                               focus)
+            try:
+                made = encode_next(trials, parent.reference if parent else None,
+                                   max_bytes - _inter_size(draft, repeats))
+            except BudgetError as error:
+                failure = error
+                continue
             used = parent if made.parent is not None else None
             chance = candidate.chance if candidate and used else 1.0
             tried.append((made, used, repeats and used is not None, chance))
             if chance > SAFE_CHANCE:
                 break
+        if not tried:
+            raise failure
         if len(tried) == 1:
             return tried[0][:3]
         held = references.held(*asked)

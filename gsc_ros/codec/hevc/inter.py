@@ -13,7 +13,6 @@ from gsc_ros.codec.hevc.alone import coded_size, finest, MIN_QP, Trials
 from gsc_ros.codec.hevc.headers import MAX_QP
 from gsc_ros.codec.hevc.streams import decode_inter, decode_planes, encode_inter, same
 from gsc_ros.codec.references import Reference
-from gsc_ros.codec.regions import Focus, NOWHERE
 from gsc_ros.codec.resample import enlarge, Planes
 import numpy as np
 
@@ -38,17 +37,17 @@ class Made:
     parent: Reference | None
 
 
-def encode_next(picture: np.ndarray, reference: Reference | None, max_bytes: int,
-                alone_bytes: int, focus: Focus = NOWHERE) -> Made:
+def encode_next(trials: Trials, reference: Reference | None, max_bytes: int) -> Made:
     """
-    Code a picture (H, W, 3) from ``reference`` or on its own, whichever is better.
+    Code a picture from ``reference`` or on its own, whichever is better.
 
     The two ways have their own ceilings, as what else the packet holds differs. Only a picture
-    on its own has a smooth background for the sake of ``focus``: predicted ones sharpen it.
+    on its own has a smooth background for the sake of a focus: predicted ones sharpen it.
 
+    :param trials: of the picture on its own; those for one reference serve the next.
+    :param max_bytes: of the picture coded from the reference.
     :raises BudgetError: if neither fits.
     """
-    trials = Trials(picture, alone_bytes, focus)
     if reference is None:
         return _alone(trials)
     try:
@@ -61,7 +60,7 @@ def encode_next(picture: np.ndarray, reference: Reference | None, max_bytes: int
         alone = _alone(trials)
     except BudgetError:
         return predicted
-    return min(predicted, alone, key=lambda made: _demerit(made, picture))
+    return min(predicted, alone, key=lambda made: _demerit(made, trials.picture))
 
 
 def _alone(trials: Trials) -> Made:
