@@ -173,7 +173,7 @@ def test_a_lossy_link_is_not_built_on():
 
 
 def test_a_candidate_that_does_not_fit_does_not_lose_the_other():
-    """Sixteen bytes: what has not changed since the newest fits, a picture from the one held not."""
+    """Sixteen bytes: from the newest that fits, from the one that is held it does not."""
     sender = SenderReferences()
     encode(scene(), 0, sender)
     sender.acknowledge(0)
